@@ -1,0 +1,1 @@
+"""Ledgers: the append-only audit log on local disk."""

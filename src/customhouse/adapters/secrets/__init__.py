@@ -1,0 +1,1 @@
+"""Secrets: values read from the environment or from files, by reference."""

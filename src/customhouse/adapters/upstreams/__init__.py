@@ -1,0 +1,1 @@
+"""Upstreams: MCP servers over Streamable HTTP, in both eras."""

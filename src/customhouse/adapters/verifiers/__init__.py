@@ -1,0 +1,1 @@
+"""Credential verifiers: JSON Web Tokens of configured issuers, and the local development issuer."""

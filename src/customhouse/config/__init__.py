@@ -1,0 +1,1 @@
+"""One typed tree of settings, and the reading of every file an operator writes."""

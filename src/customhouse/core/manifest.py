@@ -1,0 +1,143 @@
+"""What a server is and offers: its definition, its manifest, and the pin that was approved.
+
+A definition is what an operator wrote; a manifest is what the server says; a pin is a captured manifest with its digest.
+Clients see pins only.
+"""
+
+import enum
+import hashlib
+from typing import Any
+
+import msgspec
+import rfc8785
+
+
+class Effect(enum.Enum):
+    """The reviewed effect of a tool. An annotation of the server itself is a hint for the reviewer, never a decision."""
+
+    READ = "read"
+    WRITE = "write"
+    DESTRUCTIVE = "destructive"
+
+    @property
+    def changes_things(self) -> bool:
+        """Whether a call needs a durable intent before the server hears of it."""
+        return self is not Effect.READ
+
+
+class Era(enum.Enum):
+    """How a connection speaks: modern carries everything in each request, legacy opens with `initialize`."""
+
+    LEGACY = "legacy"
+    MODERN = "modern"
+
+
+class ToolReview(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"effect": "class"}):
+    """What a reviewer decided about one tool."""
+
+    effect: Effect
+    """`read`, `write` or `destructive`. A tool without a class cannot be seen or called."""
+    scopes: tuple[str, ...] = ()
+    """OAuth scopes a token needs for this tool, beside the policy's yes. Missing ones are answered with a 403 challenge."""
+    call_timeout_seconds: float | None = None
+    """First byte in to last byte out of one call of this tool; absent: the server's."""
+
+
+class Waiver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A rule of the gateway that an operator set aside for one server, in plain sight."""
+
+    rule: str
+    """The rule set aside; `unauthenticated-writes` is the only one so far."""
+    reason: str
+    """Why, in a sentence that a colleague understands at 3 a.m."""
+    granted_by: str
+    """The person who answers for it."""
+
+
+class BearerCredential(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The gateway's own credential at the server: a bearer token by reference, never by value."""
+
+    bearer: str
+    """`env:NAME` or `file:PATH`; a relative path counts from the directory of the configuration."""
+
+
+class ServerDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A governed MCP server: who owns it, where it is, and what a reviewer allows it to do."""
+
+    name: str
+    """1 to 40 characters of a-z, 0-9 and single hyphens between them; the name of the file. Unique per deployment."""
+    owner: str
+    """The team that answers for the server."""
+    contact: str
+    """How to reach that team: an e-mail address, a channel or a URL."""
+    tenant: str
+    """The tenant whose callers may be granted this server; everybody else sees nothing."""
+    description: str = ""
+    """One sentence for listings."""
+    url: str
+    """The MCP endpoint over Streamable HTTP: https, or http to loopback only."""
+    networks: tuple[str, ...] = ()
+    """Private networks (CIDR) that `url` may resolve to, beside public addresses. Loopback needs no entry if `url` names it."""
+    credential: BearerCredential | None = None
+    """The gateway's own credential. Absent: the server takes unauthenticated calls, so writes need a waiver."""
+    stateless: bool = False
+    """Reviewed: the server keeps no state per session, so callers may share one upstream session."""
+    tools: dict[str, ToolReview] = {}
+    """The reviewed class of each tool, by the server's own tool name."""
+    call_timeout_seconds: float = 60.0
+    """First byte in to last byte out of one call. 60 s is what official SDK clients wait at most by default."""
+    connect_timeout_seconds: float = 5.0
+    """Until a connection stands, TLS included."""
+    max_concurrent_calls: int = 64
+    """Calls in flight at this server at once; more are refused as busy."""
+    max_result_bytes: int = 4_194_304
+    """The largest single message from the server: 4 MiB, the default body limit of the official SDK."""
+    waivers: tuple[Waiver, ...] = ()
+    """Rules set aside for this server; they show in every listing."""
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server says it offers, as JSON values exactly as it said them."""
+
+    server_info: dict[str, Any]
+    capabilities: dict[str, Any]
+    instructions: str = ""
+    tools: tuple[dict[str, Any], ...] = ()
+    prompts: tuple[dict[str, Any], ...] = ()
+    resources: tuple[dict[str, Any], ...] = ()
+    resource_templates: tuple[dict[str, Any], ...] = ()
+
+
+DIGEST_FORMULA = "customhouse-manifest-1"
+"""Named in every pin, so that a later formula never looks like drift: SHA-256 over RFC 8785 JSON of the manifest, each list in name order."""
+
+
+class Pin(msgspec.Struct, frozen=True, kw_only=True):
+    """The approved snapshot of a manifest; the only thing a client ever sees."""
+
+    server: str
+    revision: str
+    """The protocol revision that the manifest was captured in."""
+    digest: str
+    """`sha256:` and 64 hexadecimal digits."""
+    digest_formula: str = DIGEST_FORMULA
+    manifest: Manifest
+
+
+_LISTS = (("tools", "name"), ("prompts", "name"), ("resources", "uri"), ("resource_templates", "uriTemplate"))
+
+
+def in_order(manifest: Manifest) -> Manifest:
+    """The manifest with each list in name order: the order in which a server lists things never raises drift."""
+    ordered = {part: tuple(sorted(getattr(manifest, part), key=lambda entry: str(entry.get(key)))) for part, key in _LISTS}
+    return msgspec.structs.replace(manifest, **ordered)
+
+
+def digest_of(manifest: Manifest) -> str:
+    """The digest by the current formula."""
+    return "sha256:" + hashlib.sha256(canonical_bytes(in_order(manifest))).hexdigest()
+
+
+def canonical_bytes(value: object) -> bytes:
+    """RFC 8785 canonical JSON of a JSON value or a struct."""
+    return rfc8785.dumps(msgspec.to_builtins(value))

@@ -1,0 +1,60 @@
+"""One entry of the ledger: what was asked, by whom, what was decided and how it ended.
+
+Metrics, traces and the audit log are readers of this one value, so they cannot disagree.
+"""
+
+import msgspec
+
+FORMAT = 1
+"""Version of the record's layout, in every record; readers refuse what they do not know."""
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One entry. Strings are empty and numbers zero where the call did not get that far; absent fields were never known."""
+
+    kind: str
+    """`intent` before a write leaves, `closing` at the end of every exchange, `errand` for work without a caller, `start` and `stop` of the process."""
+    at: float
+    """Unix seconds when the record was made."""
+    call_id: str = ""
+    """The gateway's own id of the exchange: 32 hexadecimal digits; joins intent and closing record."""
+    trace_id: str = ""
+    """W3C trace id: the client's where it sent a valid one, else the call id."""
+    endpoint: str = ""
+    """The path the caller used."""
+    method: str = ""
+    """The JSON-RPC method."""
+    era: str = ""
+    revision: str = ""
+    tenant: str = ""
+    person: str = ""
+    workload: str = ""
+    client: str = ""
+    issuer: str = ""
+    token_id: str = ""
+    authorisation: str = ""
+    """Digest of the authorisation context: the facts about the caller that the decision rested on."""
+    server: str = ""
+    name: str = ""
+    """The server's own name of the tool or prompt, or the URI of the resource."""
+    effect: str = ""
+    """The reviewed class."""
+    pin_digest: str = ""
+    policy_digest: str = ""
+    argument_digest: str = ""
+    """Keyed hash of the canonical arguments: equal arguments give equal digests, and nobody without the key can guess them."""
+    decision: str = ""
+    """`permit` or `deny`; empty where no policy was asked."""
+    reasons: tuple[str, ...] = ()
+    """The ids of the policies that determined the decision."""
+    outcome: str = ""
+    """`answered`, `tool_error`, `listed`, `accepted`, `cancelled`, `caller_left`, `unknown`, or the name of a refusal."""
+    note: str = ""
+    """For operators only: what the refusal did not tell the caller."""
+    upstream_era: str = ""
+    took_us: int = 0
+    """From the first byte of the request to this record, in microseconds."""
+    upstream_us: int = 0
+    """Spent waiting for the server, in microseconds."""
+    bytes_in: int = 0
+    bytes_out: int = 0

@@ -1,0 +1,1 @@
+"""The door of the callers: HTTP endpoints of the gateway."""

@@ -1,0 +1,1 @@
+"""What the planes ask of the world, as protocols that adapters implement."""
