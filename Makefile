@@ -1,0 +1,47 @@
+# Everything the repository does. Needs python3 (3.11 or later, with venv), make and coreutils; each target sets up what it needs.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# A module of another checkout on the caller's path never stands in for this one.
+unexport PYTHONPATH
+
+.PHONY: install run demo test long check conformance docs lock clean
+
+install: $(STAMP)
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Customhouse needs Python 3.11 or later; set PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --no-index -e .
+	@touch $@
+
+run: install
+	@$(BIN)/customhouse quickstart
+
+demo: install
+	@$(BIN)/customhouse quickstart --tour
+
+test: install
+	$(BIN)/python -m pytest --cov --cov-report=term -m "not long" tests
+
+long: install
+	$(BIN)/python -m pytest -m long tests
+
+check: install
+	@scripts/check
+
+conformance: install
+	@scripts/conformance
+
+docs: install
+	@scripts/docs
+
+lock:
+	@scripts/lock
+
+clean:
+	rm -rf $(VENV) .cache .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
