@@ -7,6 +7,7 @@ import warnings
 import pytest
 from pytest_socket import SocketBlockedError, SocketConnectBlockedError
 
+
 def test_a_test_of_pure_code_cannot_make_a_socket() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
