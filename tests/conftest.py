@@ -1,7 +1,8 @@
 """What holds for every test: the network is closed, and Hypothesis gives the same answer twice.
 
-Connections reach loopback only (`--allow-hosts` in pyproject.toml). In the folders of pure code no socket can be made at all; sockets of
-the Unix family stay, since an event loop wakes itself through a pair of them. A single test opens its door with `@pytest.mark.enable_socket`.
+Connections reach loopback only (`--allow-hosts` in pyproject.toml). In the folders of pure code no socket can be made at all;
+sockets of the Unix family stay, since an event loop wakes itself through a pair of them. A single test opens its door with
+`@pytest.mark.enable_socket`.
 """
 
 from pathlib import Path
