@@ -1,0 +1,113 @@
+"""What is wrong with a set of rules, seen against the servers that exist.
+
+Names are checked first, since the engine takes any entity id for granted: a grant on a server that does not exist would wait, silently, for
+somebody to register that name. Then the engine's strict validation (Cedar, Policy validation) types every rule against every action it
+can apply to, so a rule that reads an optional argument without `has` does not load.
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Final
+
+import cedarpy
+
+from customhouse.core.policymodel import PolicyServer, Uid
+from customhouse.core.policyrules import PolicyFinding, Rule, head_findings
+
+_SUGGESTED_EDITS: Final = 3
+"""A name further away than this is another name, not a slip of the hand."""
+
+
+def check(rules: Sequence[Rule], servers: Iterable[PolicyServer], actions: Collection[str], schema: cedarpy.Schema) -> list[PolicyFinding]:
+    """All findings about rules that could be read; a rule whose names are wrong is not validated as well."""
+    named = _name_findings(rules, _Names(servers, actions))
+    wrong = {(finding.file, finding.line, finding.rule) for finding in named}
+    sound = [rule for rule in rules if (rule.file, rule.line, rule.id) not in wrong]
+    return [*head_findings(rules), *named, *_type_findings(sound, schema)]
+
+
+class _Names:
+    """Which entity ids exist, per type, and what is said about one that does not."""
+
+    def __init__(self, servers: Iterable[PolicyServer], actions: Collection[str]) -> None:
+        everything = tuple(servers)
+        self._servers = {server.name for server in everything}
+        self._tenants = {server.tenant for server in everything}
+        tools = {f"{server.name}/{tool.name}" for server in everything for tool in server.tools}
+        prompts = {f"{server.name}/{prompt}" for server in everything for prompt in server.prompts}
+        self._judges: Mapping[str, Callable[[str], str]] = {
+            "Tenant": lambda tenant: _unknown("tenant", tenant, self._tenants),
+            "Server": lambda server: _unknown("server", server, self._servers),
+            "Tool": lambda tool: _unknown("tool", tool, tools),
+            "Prompt": lambda prompt: _unknown("prompt", prompt, prompts),
+            "Resource": self._about_resource,
+            "Action": lambda action: _unknown("action", action, actions),
+            "Group": self._about_group,
+            "Caller": self._about_caller,
+        }
+
+    def about(self, uid: Uid) -> str:
+        """What is wrong with the entity; empty if nothing is."""
+        judge = self._judges.get(uid[0])
+        return judge(uid[1]) if judge else f"There is no entity type `{uid[0]}`{_suggestion(uid[0], self._judges)}"
+
+    def _about_resource(self, resource: str) -> str:
+        """Resources are read through templates too, so their URIs cannot all be known."""
+        server, slash, uri = resource.partition("/")
+        return _unknown("server", server, self._servers) if slash and uri else f'`{resource}` is not written like Resource::"server/uri".'
+
+    def _about_group(self, group: str) -> str:
+        """The groups of a tenant are known to its issuer alone."""
+        tenant, slash, name = group.partition("/")
+        return _unknown("tenant", tenant, self._tenants) if slash and name else f'`{group}` is not written like Group::"tenant/group".'
+
+    def _about_caller(self, caller: str) -> str:
+        parts = _CALLER_ID.fullmatch(caller)
+        return _unknown("tenant", parts[1], self._tenants) if parts else f'`{caller}` is not written like Caller::"tenant/person/name".'
+
+
+_CALLER_ID: Final = re.compile(r"([^/]+)/(?:person|workload)/.+", re.DOTALL)
+
+
+def _name_findings(rules: Sequence[Rule], names: _Names) -> list[PolicyFinding]:
+    return [rule.finding(sentence) for rule in rules for sentence in sorted({names.about(uid) for uid in _named(rule)}) if sentence]
+
+
+def _named(rule: Rule) -> set[Uid]:
+    return {uid for scope in (rule.principal, rule.action, rule.resource) for uid in scope.anchors or ()} | rule.mentions
+
+
+def _unknown(kind: str, name: str, known: Collection[str]) -> str:
+    return "" if name in known else f"There is no {kind} `{name}`{_suggestion(name, known)}"
+
+
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    distance, nearest = min(((_edits(name, one), one) for one in sorted(known)), default=(_SUGGESTED_EDITS + 1, ""))
+    return f"; did you mean `{nearest}`?" if distance <= _SUGGESTED_EDITS else "."
+
+
+def _edits(one: str, other: str) -> int:
+    """Letters to change, insert or delete; more than `_SUGGESTED_EDITS` where the lengths alone say so."""
+    if abs(len(one) - len(other)) > _SUGGESTED_EDITS:
+        return _SUGGESTED_EDITS + 1
+    row = list(range(len(other) + 1))
+    for index, letter in enumerate(one, 1):
+        above, row = row, [index]
+        for column, match in enumerate(other, 1):
+            row.append(min(above[column] + 1, row[-1] + 1, above[column - 1] + (letter != match)))
+    return row[-1]
+
+
+_POSITION: Final = re.compile(r"^for policy `policy\d+`, ")
+
+
+def _type_findings(rules: Sequence[Rule], schema: cedarpy.Schema) -> list[PolicyFinding]:
+    """The engine numbers rules by their position in the text."""
+    result = cedarpy.validate_policies("\n".join(rule.text for rule in rules), schema)
+    by_position = {f"policy{index}": rule for index, rule in enumerate(rules)}
+    return [by_position[error.policy_id].finding(f"{_sentence(error.error)}.") for error in result.errors]
+
+
+def _sentence(error: str) -> str:
+    plain = _POSITION.sub("", error)
+    return plain[:1].upper() + plain[1:]

@@ -1,0 +1,214 @@
+"""What policies speak about: tenants, groups, callers, servers and what servers offer, as Cedar entities, actions and a schema.
+
+| entity | parents | attributes |
+|---|---|---|
+| `Tenant::"acme"` | | |
+| `Group::"acme/eng"` | its tenant | |
+| `Caller::"acme/person/alice"`, `Caller::"acme/workload/ci"` | groups, tenant | tenant, person?, workload?, client, issuer, scopes |
+| `Server::"notes"` | its tenant | tenant, owner |
+| `Tool::"notes/add"`, `Prompt::"notes/daily"`, `Resource::"notes/file:///a"` | its server | tenant, server, name |
+
+Actions: `Action::"call:notes/add"` in its class `Action::"read"`, `Action::"write"` or `Action::"destructive"`; `Action::"get:prompt"` and
+`Action::"read:resource"` in `Action::"read"`. A person and a workload never share a caller id, whatever their names are. Server names hold
+no slash, so `<server>/<name>` is unambiguous.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from customhouse.core.identity import Caller
+from customhouse.core.manifest import Effect, Pin, ServerDefinition
+from customhouse.core.policyarguments import ArgumentType, arguments_type, as_cedar
+
+Uid = tuple[str, str]
+"""A Cedar entity: its type and its id."""
+
+
+class PolicyTool(msgspec.Struct, frozen=True):
+    """A tool that policies may speak about: pinned and with a reviewed class."""
+
+    name: str
+    effect: Effect
+    input_schema: dict[str, Any]
+
+
+class PolicyServer(msgspec.Struct, frozen=True):
+    """A server as policies see it."""
+
+    name: str
+    tenant: str
+    owner: str
+    tools: tuple[PolicyTool, ...] = ()
+    prompts: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
+    """The URIs of the listed resources; others may be read through templates."""
+
+
+def policy_servers(definitions: Iterable[ServerDefinition], pins: Mapping[str, Pin]) -> tuple[PolicyServer, ...]:
+    """The servers of a deployment, in name order. A tool that has no class or is not in the pin does not exist here."""
+    return tuple(_policy_server(one, pins.get(one.name)) for one in sorted(definitions, key=lambda one: one.name))
+
+
+def _policy_server(definition: ServerDefinition, pin: Pin | None) -> PolicyServer:
+    bare = PolicyServer(definition.name, definition.tenant, definition.owner)
+    if pin is None:
+        return bare
+    offered = {str(tool["name"]): tool for tool in pin.manifest.tools}
+    reviewed = {name: definition.tools[name].effect for name in sorted(offered) if name in definition.tools}
+    return msgspec.structs.replace(
+        bare,
+        tools=tuple(PolicyTool(name, effect, offered[name].get("inputSchema", {})) for name, effect in reviewed.items()),
+        prompts=tuple(sorted({str(prompt["name"]) for prompt in pin.manifest.prompts})),
+        resources=tuple(sorted({str(resource["uri"]) for resource in pin.manifest.resources})),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ActionRef:
+    """One thing that can be called, read or got: a handle of one `Policy`, hashed by identity, so that looking a decision up is cheap."""
+
+    action: Uid
+    effect: Effect
+    resource: Uid
+    tenant: str
+    server: str
+    owner: str
+    name: str
+    arguments: ArgumentType | None = None
+    """The type of the arguments; None where the context has no arguments."""
+    actions: frozenset[Uid] = field(init=False)
+    """The action and its class."""
+    resources: frozenset[Uid] = field(init=False)
+    """The resource, its server and its tenant."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "actions", frozenset({self.action, ("Action", self.effect.value)}))
+        object.__setattr__(self, "resources", frozenset({self.resource, ("Server", self.server), ("Tenant", self.tenant)}))
+
+
+def tool_ref(server: PolicyServer, tool: PolicyTool) -> ActionRef:
+    path = f"{server.name}/{tool.name}"
+    parts = (server.tenant, server.name, server.owner, tool.name)
+    return ActionRef(("Action", f"call:{path}"), tool.effect, ("Tool", path), *parts, arguments_type(tool.input_schema))
+
+
+def prompt_ref(server: PolicyServer, name: str) -> ActionRef:
+    parts = (server.tenant, server.name, server.owner, name)
+    return ActionRef(("Action", "get:prompt"), Effect.READ, ("Prompt", f"{server.name}/{name}"), *parts)
+
+
+def resource_ref(server: PolicyServer, uri: str) -> ActionRef:
+    parts = (server.tenant, server.name, server.owner, uri)
+    return ActionRef(("Action", "read:resource"), Effect.READ, ("Resource", f"{server.name}/{uri}"), *parts)
+
+
+def caller_uid(caller: Caller) -> Uid:
+    """The person if there is one, else the workload, as `Caller.subject` has it."""
+    kind = "person" if caller.person else "workload"
+    return ("Caller", f"{caller.tenant}/{kind}/{caller.subject}")
+
+
+def caller_uids(caller: Caller) -> frozenset[Uid]:
+    """The caller with all that the caller is in."""
+    groups = {("Group", f"{caller.tenant}/{group}") for group in caller.groups}
+    return frozenset({caller_uid(caller), ("Tenant", caller.tenant), *groups})
+
+
+def caller_entities(caller: Caller) -> str:
+    """The caller, the caller's groups and tenant, in Cedar's JSON entity format."""
+    tenant = ("Tenant", caller.tenant)
+    groups = [("Group", f"{caller.tenant}/{group}") for group in sorted(set(caller.groups))]
+    present = {"person": caller.person, "workload": caller.workload}
+    attributes = {name: value for name, value in present.items() if value}
+    attributes |= {"tenant": caller.tenant, "client": caller.client, "issuer": caller.issuer}
+    itself = _entity(caller_uid(caller), {**attributes, "scopes": sorted(caller.scopes)}, [*groups, tenant])
+    return json.dumps([itself, *(_entity(group, {}, [tenant]) for group in groups), _entity(tenant, {}, [])])
+
+
+def ref_entities(refs: Iterable[ActionRef], servers: Iterable[PolicyServer], tenants: Iterable[str]) -> str:
+    """What the refs stand for, with their servers and tenants, and further servers and tenants, each entity once."""
+    found: dict[Uid, dict[str, Any]] = {}
+    for ref in refs:
+        found[ref.resource] = _offered_entity(ref)
+        found["Server", ref.server] = _server_entity(ref.server, ref.tenant, ref.owner)
+        found["Tenant", ref.tenant] = _entity(("Tenant", ref.tenant), {}, [])
+        found[ref.action] = _entity(ref.action, {}, [("Action", ref.effect.value)])
+        found["Action", ref.effect.value] = _entity(("Action", ref.effect.value), {}, [])
+    for server in servers:
+        found["Server", server.name] = _server_entity(server.name, server.tenant, server.owner)
+        found["Tenant", server.tenant] = _entity(("Tenant", server.tenant), {}, [])
+    found |= {("Tenant", tenant): _entity(("Tenant", tenant), {}, []) for tenant in tenants}
+    return json.dumps(list(found.values()))
+
+
+def _offered_entity(ref: ActionRef) -> dict[str, Any]:
+    return _entity(ref.resource, {"tenant": ref.tenant, "server": ref.server, "name": ref.name}, [("Server", ref.server)])
+
+
+def _server_entity(name: str, tenant: str, owner: str) -> dict[str, Any]:
+    return _entity(("Server", name), {"tenant": tenant, "owner": owner}, [("Tenant", tenant)])
+
+
+def _entity(uid: Uid, attributes: Mapping[str, Any], parents: Sequence[Uid]) -> dict[str, Any]:
+    return {"uid": as_json(uid), "attrs": attributes, "parents": [as_json(parent) for parent in parents]}
+
+
+def as_json(uid: Uid) -> dict[str, str]:
+    return {"type": uid[0], "id": uid[1]}
+
+
+def cedar_schema(refs: Iterable[ActionRef]) -> dict[str, Any]:
+    """The schema that every rule is validated against, in Cedar's JSON schema format."""
+    tools = {ref.action[1]: _action("Tool", ref.effect.value, ref.arguments) for ref in refs if ref.arguments is not None}
+    classes: dict[str, Any] = {effect.value: {} for effect in Effect}
+    actions = {
+        **classes,
+        **_PLACEHOLDERS,
+        "get:prompt": _action("Prompt", Effect.READ.value, None),
+        "read:resource": _action("Resource", Effect.READ.value, None),
+        **tools,
+    }
+    return {"": {"entityTypes": _ENTITY_TYPES, "actions": actions}}
+
+
+def _action(resource_type: str, effect: str, arguments: ArgumentType | None) -> dict[str, Any]:
+    attributes: dict[str, Any] = {"portal": {"type": "String", "required": True}}
+    if arguments is not None:
+        attributes["arguments"] = {**as_cedar(arguments), "required": True}
+    applies_to = {
+        "principalTypes": ["Caller"],
+        "resourceTypes": [resource_type],
+        "context": {"type": "Record", "attributes": attributes},
+    }
+    return {"memberOf": [{"id": effect}], "appliesTo": applies_to}
+
+
+def _record(*required: str, **others: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "Record", "attributes": {**{name: {"type": "String", "required": True} for name in required}, **others}}
+
+
+_OPTIONAL_STRING: Final = {"type": "String", "required": False}
+_STRINGS: Final = {"type": "Set", "element": {"type": "String"}, "required": True}
+_OFFERED: Final = {"memberOfTypes": ["Server"], "shape": _record("tenant", "server", "name")}
+_ENTITY_TYPES: Final[Mapping[str, Any]] = {
+    "Tenant": {},
+    "Group": {"memberOfTypes": ["Tenant"]},
+    "Caller": {
+        "memberOfTypes": ["Group", "Tenant"],
+        "shape": _record("tenant", "client", "issuer", person=_OPTIONAL_STRING, workload=_OPTIONAL_STRING, scopes=_STRINGS),
+    },
+    "Server": {"memberOfTypes": ["Tenant"], "shape": _record("tenant", "owner")},
+    "Tool": _OFFERED,
+    "Prompt": _OFFERED,
+    "Resource": _OFFERED,
+}
+
+_PLACEHOLDERS: Final[Mapping[str, Any]] = {
+    f"any:{effect.value}": _action("Tool", effect.value, ArgumentType("Record")) for effect in Effect
+}
+"""A tool without arguments in every class, in the schema alone: a grant of a class loads before the first such tool exists, and a
+rule over a whole class asks `has` before it reads an argument, so that a new tool cannot make it invalid."""
