@@ -1,0 +1,172 @@
+"""Every setting of the gateway, in one typed tree: its meaning, its unit and the reason for its default.
+
+The file is `customhouse.yaml` in the deployment directory; `CUSTOMHOUSE_LISTEN__PORT=9000` in the environment stands above it.
+There is no setting for a shared static token: a caller always comes with a token of an issuer.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+Rate = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
+Algorithm = Literal["RS256", "ES256", "EdDSA"]
+
+
+class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The gateway's own certificate."""
+
+    certificate_file: str
+    """PEM file with the certificate and its chain; a relative path counts from the deployment directory."""
+    key_file: str
+    """PEM file with the private key of the certificate, unencrypted and readable by the gateway's user alone."""
+
+
+class Listen(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The door: where it is, whom it lets speak, and how long it waits."""
+
+    host: str = "127.0.0.1"
+    """IP address to bind, or `localhost`. Loopback, so that nothing is exposed by accident; others need TLS and an issuer."""
+    port: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 8080
+    """TCP port to bind."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Values of the Host header beside the host of `public_url` and, on a loopback bind, 127.0.0.1, localhost and [::1] with the port. \
+Empty, since any other name in that header is a mistake or DNS rebinding."""
+    allowed_origins: tuple[str, ...] = ()
+    """Web origins, such as https://app.example, whose pages may call. Empty: most clients are no web pages."""
+    tls: Tls | None = None
+    """Certificate and key. Absent: plain HTTP, on loopback only."""
+    max_head_bytes: Annotated[int, msgspec.Meta(ge=1_024, le=1_048_576)] = 16_384
+    """Request line and headers together. 16 KiB holds two 4 KiB tokens and cookies that a proxy adds."""
+    max_body_bytes: Annotated[int, msgspec.Meta(ge=1_024, le=268_435_456)] = 1_048_576
+    """One request body. 1 MiB holds long arguments; files belong in resources."""
+    head_timeout_seconds: Seconds = 10.0
+    """From the first byte of a request to the end of its headers. 10 s bounds slow senders and passes bad mobile links."""
+    body_timeout_seconds: Seconds = 30.0
+    """From the end of the headers to the end of the body. 30 s is 35 KB/s for the largest body."""
+    idle_timeout_seconds: Seconds = 75.0
+    """A connection without a request. 75 s is longer than the 60 s that common load balancers keep one."""
+    write_timeout_seconds: Seconds = 30.0
+    """A reader that takes no bytes of an answer. 30 s, then the connection is cut and its memory is free."""
+    max_connections: Count = 20_000
+    """Open connections. 20,000 at about 10 KB each stay under 200 MB; more are refused at once."""
+
+
+class ClaimNames(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which claim of a token fills which field of the caller. An empty name fills nothing."""
+
+    person: str = "sub"
+    """The human. `sub` is the subject of RFC 7519."""
+    workload: str = ""
+    """The program that acts for itself. Empty, because no claim is common for it."""
+    client: str = "client_id"
+    """The OAuth client, as in RFC 9068; `azp` is read where it is missing."""
+    groups: str = "groups"
+    """Groups, a list of text. The name that most identity providers use."""
+    scopes: str = "scope"
+    """Scopes, as in RFC 9068: text with spaces between, or a list."""
+
+
+class Issuer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An authorization server whose tokens are accepted."""
+
+    issuer: str
+    """`iss` of its tokens, compared exactly: an https address, or http to loopback."""
+    tenant: str = ""
+    """The tenant of everybody this issuer vouches for. Either this or `tenant_claim` with `tenants`."""
+    tenant_claim: str = ""
+    """The claim that says which tenant a token belongs to; its values are looked up in `tenants`."""
+    tenants: dict[str, str] = {}
+    """Value of `tenant_claim` to tenant. A value that is not listed is refused: an unknown tenant is nobody's."""
+    jwks_url: str = ""
+    """Where the keys are. Empty: discovered from the issuer's metadata (RFC 8414, then OpenID Connect Discovery)."""
+    networks: tuple[str, ...] = ()
+    """Private networks (CIDR) that the issuer's addresses may resolve to. Empty, so that a name cannot be turned inwards."""
+    audiences: dict[str, tuple[str, ...]] = {}
+    """A fixed `aud` value to the endpoint paths it opens, for issuers that cannot name a URL. Empty: only the endpoint's URL counts."""
+    algorithms: tuple[Algorithm, ...] = ("RS256", "ES256", "EdDSA")
+    """Signature algorithms that are accepted. All three are asymmetric; shared secrets and `none` do not exist here."""
+    claims: ClaimNames = ClaimNames()
+    """Which claim fills which field of the caller."""
+
+
+class DevelopmentIssuer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A local issuer for trying things out: `customhouse token` mints, the key lives in the data directory."""
+
+    enabled: bool = False
+    """Whether its tokens are accepted. Off, because whoever reads its key can be anybody; on loopback only."""
+    tenant: Annotated[str, msgspec.Meta(min_length=1)] = "local"
+    """The tenant of its callers."""
+
+
+class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Whose word counts on who is calling."""
+
+    issuers: tuple[Issuer, ...] = ()
+    """Authorization servers. Empty: every call is refused, unless the development issuer is on."""
+    development_issuer: DevelopmentIssuer = DevelopmentIssuer()
+    """The local issuer for trying things out."""
+    leeway_seconds: Annotated[float, msgspec.Meta(ge=0, le=300)] = 30.0
+    """Difference of clocks that expiry and not-before tolerate. 30 s covers machines that keep time; more lengthens every token."""
+    jwks_max_age_seconds: Seconds = 300.0
+    """Age at which an issuer's keys are fetched again. 300 s is how long a withdrawn key stays good at most."""
+    jwks_max_stale_seconds: Seconds = 3_600.0
+    """Age up to which keys serve while the issuer cannot be reached; then its tokens are refused. An hour outlives most outages."""
+
+
+class Portal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A set of servers that is offered as one endpoint, `/mcp/<portal>`; the portal `default` is `/mcp`."""
+
+    servers: tuple[str, ...]
+    """Names of servers, as in `servers/<name>.yaml`."""
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How much may happen at once. There is no value for unlimited."""
+
+    requests_per_second_per_caller: Rate = 200.0
+    """Requests that one caller may send in the long run, per second. 200 is far above an agent in a loop of tool calls."""
+    burst_per_caller: Count = 400
+    """Requests that one caller may send at once after a pause: two seconds' worth."""
+    requests_per_second_per_tenant: Rate = 2_000.0
+    """Requests of all callers of one tenant in the long run, per second: ten callers at full speed."""
+    burst_per_tenant: Count = 4_000
+    """Requests of one tenant at once after a pause: two seconds' worth."""
+    max_requests_in_flight: Count = 2_000
+    """Requests that have no answer yet. 2,000 at 1 s each is more than one process carries; more are refused as overloaded."""
+    keep_alive_comment_seconds: Seconds = 15.0
+    """Silence on a stream after which a comment is sent. 15 s is a quarter of the 60 s after which proxies cut."""
+    drain_seconds: Seconds = 20.0
+    """Time that running calls get at shutdown. 20 s stays under the 30 s of common process supervisors."""
+
+
+class LedgerLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the audit log lies on disk."""
+
+    segment_max_bytes: Annotated[int, msgspec.Meta(ge=65_536, le=4_294_967_296)] = 67_108_864
+    """Size at which a new segment starts. 64 MiB is about 100,000 calls and is verified in seconds."""
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The whole tree."""
+
+    public_url: str = "http://127.0.0.1:8080"
+    """The address that callers use, without a slash at the end; with an endpoint's path it is the audience of tokens. \
+Absent on a loopback bind, it follows `listen`."""
+    data_dir: Annotated[str, msgspec.Meta(min_length=1)] = "data"
+    """Directory of the ledger and of keys; a relative path counts from the deployment directory."""
+    servers_dir: Annotated[str, msgspec.Meta(min_length=1)] = "servers"
+    """Directory of server definitions and their pins."""
+    policies_dir: Annotated[str, msgspec.Meta(min_length=1)] = "policies"
+    """Directory of policies and their decision tables."""
+    listen: Listen = Listen()
+    """The door."""
+    identity: Identity = Identity()
+    """Whose word counts on who is calling."""
+    portals: dict[str, Portal] = {}
+    """Sets of servers by name. An absent `default` holds all servers, so that `/mcp` works from the first definition on."""
+    limits: Limits = Limits()
+    """How much may happen at once."""
+    ledger: LedgerLimits = LedgerLimits()
+    """The audit log."""
