@@ -2,7 +2,8 @@
 
 It speaks Streamable HTTP in both protocol eras on 127.0.0.1 and takes calls only with the bearer token in `NOTES_TOKEN`: the gateway
 brings that token, so nobody else can write here. Notes live in memory and are gone when the process ends.
-`--reworded` changes the definition of one tool, as a new release of a server would: the gateway then blocks that tool until a reviewer has seen it.
+`--reworded` changes the definition of one tool, as a new release of a server would; the gateway then blocks that tool until a reviewer has
+seen it.
 """
 
 import argparse
