@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from customhouse.config.definitions import read_definitions
+from customhouse.config.findings import ConfigurationInvalid
 from customhouse.config.load import load
+from customhouse.config.tree import Settings
+from customhouse.core.manifest import Effect
+from customhouse.core.policy import PolicyInvalid, PolicyServer, PolicyTool, compile_policy
 
 MANUAL = Path(__file__).parents[2] / "docs" / "manual"
 
@@ -29,3 +34,46 @@ def test_the_example_of_the_environment_is_accepted(tmp_path: Path) -> None:
     text = (MANUAL / "configuration.md").read_text(encoding="utf-8")
     name, value = re.findall(r"`(CUSTOMHOUSE_\w+)=(\w+)`", text)[0]
     assert load(tmp_path, {name: value}).settings.listen.port == int(value)
+
+
+@pytest.mark.parametrize("example", blocks("definitions.md", "yaml"))
+def test_an_example_of_a_definition_is_accepted(example: str, tmp_path: Path) -> None:
+    servers = tmp_path / "servers"
+    servers.mkdir()
+    (servers / "notes.yaml").write_text(example, encoding="utf-8")
+    assert [definition.name for definition in read_definitions(tmp_path, Settings())] == ["notes"]
+
+
+def test_without_its_waiver_the_example_of_a_waiver_is_refused(tmp_path: Path) -> None:
+    example = next(text for text in blocks("definitions.md", "yaml") if "waivers:" in text)
+    servers = tmp_path / "servers"
+    servers.mkdir()
+    (servers / "lab.yaml").write_text(example.split("waivers:")[0], encoding="utf-8")
+    with pytest.raises(ConfigurationInvalid, match="unauthenticated-writes"):
+        read_definitions(tmp_path, Settings())
+
+
+def pinned(name: str, effect: Effect, **properties: str) -> PolicyTool:
+    """A tool with required arguments of the given JSON types."""
+    schema = {"type": "object", "properties": {key: {"type": kind} for key, kind in properties.items()}, "required": list(properties)}
+    return PolicyTool(name, effect, schema)
+
+
+SERVERS = (
+    PolicyServer("notes", "acme", "team-notes", (pinned("read_note", Effect.READ, title="string"), pinned("add_note", Effect.WRITE))),
+    PolicyServer("billing", "acme", "team-billing", (pinned("refund", Effect.WRITE, amount_cents="integer"),)),
+)
+"""The servers that the examples of rules speak about."""
+
+
+@pytest.mark.parametrize("example", blocks("policy.md", "cedar"))
+def test_an_example_of_a_rule_loads(example: str) -> None:
+    assert compile_policy({"example.cedar": example}, SERVERS).digest
+
+
+def test_the_rule_of_the_decision_that_a_permit_names_its_action_is_refused() -> None:
+    text = (MANUAL.parent / "decisions" / "006-permits-name-what-they-permit.md").read_text(encoding="utf-8")
+    careless = re.findall(r"`(permit \(.*?\);)`", text)[0]
+    with pytest.raises(PolicyInvalid) as refused:
+        compile_policy({"example.cedar": f'@id("careless")\n{careless}'}, SERVERS)
+    assert ["A permit names what it grants" in finding.sentence for finding in refused.value.findings] == [True]
