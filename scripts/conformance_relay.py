@@ -5,31 +5,47 @@ framed as in RFC 9112 section 6: by `Content-Length`, by chunks, or without a bo
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 LARGEST_HEAD_BYTES = 65536
 
 
-async def relay(port: int, token: Callable[[], str]) -> asyncio.Server:
-    """A listening pass-through to `port` on loopback; `token` is asked for each request."""
+@asynccontextmanager
+async def relay(port: int, token: Callable[[], str]) -> AsyncIterator[int]:
+    """A pass-through to `port` on loopback for the length of the block; yields its own port. `token` is asked for each request."""
+    connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            writer.close()
-            return
-        back = asyncio.create_task(_copied(upstream_reader, writer))
-        try:
-            await _requests(reader, upstream_writer, token)
-        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError, ValueError):
-            pass
-        finally:
-            upstream_writer.close()
-            await back
-            writer.close()
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(_connection(reader, writer, port, token))
+        connections[task] = writer
+        task.add_done_callback(connections.pop)
 
-    return await asyncio.start_server(connected, "127.0.0.1", 0, limit=LARGEST_HEAD_BYTES)
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, limit=LARGEST_HEAD_BYTES)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for writer in connections.values():
+            writer.close()
+        await asyncio.gather(*connections)
+
+
+async def _connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int, token: Callable[[], str]) -> None:
+    """One connection of the suite and its own one to the gateway; the end of either is the end of both."""
+    try:
+        upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        writer.close()
+        return
+    back = asyncio.create_task(_copied(upstream_reader, writer))
+    try:
+        await _requests(reader, upstream_writer, token)
+    except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError, ValueError):
+        writer.close()
+    finally:
+        upstream_writer.close()
+        await back
 
 
 async def _requests(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, token: Callable[[], str]) -> None:

@@ -120,9 +120,7 @@ async def _gateway(upstream: str, log: Path) -> AsyncIterator[str]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="customhouse-conformance-")))
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CUSTOMHOUSE_")}
         token: list[str] = []
-        passing = await relay(port, lambda: token[0])
-        stack.push_async_callback(_closed, passing)
-        front = f"127.0.0.1:{passing.sockets[0].getsockname()[1]}"
+        front = f"127.0.0.1:{await stack.enter_async_context(relay(port, lambda: token[0]))}"
         _deployment(folder, port, front, upstream, await _tools_of(upstream))
         await _customhouse(["servers", "pin", SERVER], folder, environment)
         token.append(
@@ -238,11 +236,6 @@ async def _is_ready(port: int) -> bool:
             return (await client.get(f"http://127.0.0.1:{port}/readyz")).is_success
     except httpx2.TransportError:
         return False
-
-
-async def _closed(server: asyncio.Server) -> None:
-    server.close()
-    await asyncio.sleep(0)
 
 
 def free_port() -> int:
