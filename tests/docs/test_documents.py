@@ -79,7 +79,8 @@ def keys_below(path: str, struct: type[msgspec.Struct]) -> list[str]:
         key = pages.join(path, field.encode_name)
         found.append(key)
         for suffix, inner in pages.structs_in(msgspec.inspect.type_info(field.type)):
-            found += keys_below(key + suffix.replace("[]", ""), inner)
+            below = key + suffix.replace("[]", "")
+            found += [below, *keys_below(below, inner)]
     return found
 
 
