@@ -32,6 +32,7 @@ class Row:
     """What the caller or the operator can do about it; empty where nothing can be done."""
 
 
+@enum.unique
 class Reason(enum.Enum):
     """The reasons, in the order in which a call meets them."""
 
@@ -68,6 +69,7 @@ class Reason(enum.Enum):
 
     # What the name means, and whether it is allowed.
     UNKNOWN_NAME = Row(Fault.CALLER, False, -32602, 200, "There is no such name here for this caller.", "List what is offered.")
+    DRIFTED = Row(Fault.OPERATOR, False, 1409, 200, "The server changed this entry after it was approved, so it is blocked until somebody reviews it.", "Tell the owner of the server; `customhouse servers diff` shows what changed.")
     INVALID_ARGUMENTS = Row(Fault.CALLER, False, -32602, 200, "The arguments do not fit the approved input schema of the tool.", "Correct the arguments.")
     NOT_PERMITTED = Row(Fault.CALLER, False, 1403, 200, "Policy does not allow this call.", "Ask the owner of the server for a grant.")
     POLICY_BROKE = Row(Fault.OPERATOR, False, 1500, 200, "The policy could not be evaluated, so the call is refused.", "Tell the operator; `customhouse policy explain` shows the rule.")

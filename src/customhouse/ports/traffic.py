@@ -1,9 +1,13 @@
 """What the data plane asks of the world."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
 
 from customhouse.core.identity import Caller
+from customhouse.core.manifest import Era
+from customhouse.core.permit import Errand, Permit
 from customhouse.core.record import Record
 
 
@@ -37,6 +41,59 @@ class Ledger(Protocol):
         """False after a write failed, until one succeeds again; readiness shows it."""
 
 
+class Ask(msgspec.Struct, frozen=True, gc=False):
+    """One request for a server, as judged: nothing in it comes from bytes that were not read."""
+
+    method: str
+    params: Mapping[str, Any]
+    """Parameters without `_meta`, with the server's own names."""
+    era: Era
+    deadline: float
+    """On the monotonic clock: nothing is waited for longer."""
+    meta: Mapping[str, Any] = {}
+    """Vendor and trace keys that travel on; the connection's own keys are stamped by the adapter."""
+    wants_progress: bool = False
+    log_level: str = ""
+    """The least severity of log messages the client wants, or empty."""
+    mirrored_headers: Sequence[tuple[str, str]] = ()
+    """`Mcp-Param-*` headers, computed from the judged arguments."""
+
+
+class UpstreamAnswer(msgspec.Struct, gc=False):
+    """What a server answered: the members of its result undecoded, or its error."""
+
+    result: dict[str, msgspec.Raw] | None = None
+    error: dict[str, Any] | None = None
+    took_us: int = 0
+
+
+class Listener(Protocol):
+    """Hears what a server says while it works on a call."""
+
+    async def notify(self, method: str, params: dict[str, Any]) -> None:
+        """A progress or log message of this very call. Returns when there is room for the next one."""
+
+
+class Upstreams(Protocol):
+    """The MCP servers, as far as a permit or an errand reaches."""
+
+    async def call(self, authority: Permit | Errand, ask: Ask, listener: Listener) -> UpstreamAnswer:
+        """Ask the server and wait for its answer. A cancelled wait cancels the work at the server.
+
+        Raises `Refused` with a reason of the upstream section of the table, or ERA_UNSUPPORTED.
+        """
+
+
+class Sources(Upstreams, Protocol):
+    """The same servers, asked what they offer."""
+
+    async def era_of(self, errand: Errand) -> Era:
+        """The era to capture a server in: modern if it speaks it, else legacy. Raises `Refused` if it is away."""
+
+    async def discovery(self, errand: Errand, era: Era) -> Mapping[str, Any]:
+        """What the server says of itself: its DiscoverResult or InitializeResult."""
+
+
 class Secrets(Protocol):
     """Resolves references to secrets."""
 
@@ -55,6 +112,3 @@ class Clock(Protocol):
 
     def monotonic(self) -> float:
         """Seconds of a clock that never steps."""
-
-
-__all__: Sequence[str] = ("Clock", "Ledger", "Secrets", "Verifier")

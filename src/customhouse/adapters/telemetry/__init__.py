@@ -1,0 +1,1 @@
+"""Telemetry: readers of the closing records."""

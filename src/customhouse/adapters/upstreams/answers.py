@@ -1,0 +1,99 @@
+"""What a server says, judged message by message: framing, ids, envelope, and whether it may pass at all.
+
+The envelope of an answer is decoded with duplicate keys refused; the content of a result stays undecoded. Sources: JSON-RPC 2.0; MCP 2026-07-28, basic
+(Results, Error Codes), basic/patterns/mrtr; MCP 2025-11-25, basic/transports.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from customhouse.core.protocol.reading import read_json, read_members
+from customhouse.core.refusal import Reason, Refused
+
+OWN_HOP = frozenset({-32020, -32022, -32700, -32600})
+"""Errors that describe the gateway's own request to the server; the client never sees them as its own."""
+
+
+class Message(msgspec.Struct, gc=False):
+    """One message of a server: an answer, a notification, or a request of its own."""
+
+    members: dict[str, msgspec.Raw]
+
+    @property
+    def method(self) -> str:
+        """The method of a request or notification; empty for an answer."""
+        raw = self.members.get("method")
+        return "" if raw is None else _typed(raw, str)
+
+    @property
+    def id(self) -> str | int | None:
+        """The id of an answer or request; None for a notification."""
+        raw = self.members.get("id")
+        return None if raw is None else _typed(raw, str | int | None)
+
+    def params(self) -> dict[str, Any]:
+        """Decoded strictly."""
+        raw = self.members.get("params")
+        value = {} if raw is None else _strictly(raw)
+        if type(value) is not dict:
+            raise broken("`params` is not an object")
+        return value
+
+    def result(self) -> dict[str, msgspec.Raw] | None:
+        """The members of the result, undecoded; None if the answer is an error."""
+        raw = self.members.get("result")
+        if (raw is None) == ("error" not in self.members):
+            raise broken("neither or both of result and error")
+        if raw is None:
+            return None
+        try:
+            return read_members(raw)
+        except ValueError as reason:
+            raise broken(f"the result: {reason}") from None
+
+    def error(self) -> dict[str, Any]:
+        """The error object: an integer code, a message, and data if there is any."""
+        value = _strictly(self.members["error"])
+        if type(value) is not dict or type(value.get("code")) is not int or type(value.get("message")) is not str:
+            raise broken("an error without code or message")
+        return {key: value[key] for key in ("code", "message", "data") if key in value}
+
+
+def read_answer(data: bytes) -> Message:
+    """One message of a server. Raises `Refused` UPSTREAM_BROKE_PROTOCOL."""
+    try:
+        return Message(read_members(data))
+    except ValueError as reason:
+        raise broken(str(reason)) from None
+
+
+def judge_status(status: int, headers: Mapping[bytes, bytes]) -> None:
+    """HTTP statuses that are refused whatever the body says. Raises `Refused`."""
+    if 300 <= status < 400:
+        raise Refused(Reason.UPSTREAM_REDIRECTED, note=f"status {status}")
+    if status in (401, 403, 407):
+        raise Refused(Reason.UPSTREAM_REFUSED_CREDENTIAL, note=f"status {status}")
+    if status in (429, 503):
+        after = headers.get(b"retry-after", b"").decode("latin-1")
+        raise Refused(Reason.UPSTREAM_OVERLOADED, {"retryAfterSeconds": int(after)} if after.isdecimal() else {}, note=f"status {status}")
+
+
+def broken(note: str) -> Refused:
+    """The refusal of something that is no valid MCP answer; the note is for the ledger."""
+    return Refused(Reason.UPSTREAM_BROKE_PROTOCOL, note=note)
+
+
+def _typed(raw: msgspec.Raw, kind: Any) -> Any:
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.DecodeError as reason:
+        raise broken(str(reason)) from None
+
+
+def _strictly(raw: msgspec.Raw) -> Any:
+    try:
+        return read_json(bytes(raw))
+    except Refused as reason:
+        raise broken(reason.message) from None

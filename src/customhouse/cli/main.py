@@ -1,0 +1,23 @@
+"""`customhouse`: the commands of an operator."""
+
+import click
+
+from customhouse import __version__
+from customhouse.cli.audit import audit
+from customhouse.cli.call import call
+from customhouse.cli.policy import policy
+from customhouse.cli.quickstart import quickstart
+from customhouse.cli.serve import serve
+from customhouse.cli.servers import servers
+from customhouse.cli.settings import config, doctor
+from customhouse.cli.token import token
+
+
+@click.group()
+@click.version_option(__version__, prog_name="customhouse")
+def main() -> None:
+    """Customhouse: the governed way from every MCP client to every MCP server."""
+
+
+for command in (serve, call, token, servers, policy, audit, config, doctor, quickstart):
+    main.add_command(command)

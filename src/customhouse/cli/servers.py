@@ -1,0 +1,139 @@
+"""`customhouse servers`: the inventory, and the approved snapshot of each server."""
+
+import asyncio
+import json
+import os
+from pathlib import Path
+
+import click
+
+from customhouse.cli.display import line
+from customhouse.cli.failures import explained
+from customhouse.config.definitions import pin_path, write_pin
+from customhouse.config.load import load
+from customhouse.control.snapshots import Capture, capture
+from customhouse.core.drift import Change, blocking, drift
+from customhouse.core.limits import defects
+from customhouse.core.manifest import Pin, ServerDefinition
+from customhouse.wiring import Deployment, SystemClock, build_upstreams, read_deployment
+
+_DIRECTORY = click.option(
+    "--dir", "directory", type=click.Path(file_okay=False, path_type=Path), envvar="CUSTOMHOUSE_DIR", default=".", help="Deployment directory."
+)
+
+
+@click.group()
+def servers() -> None:
+    """The servers of a deployment: list them, approve what they offer, see what changed."""
+
+
+@servers.command(name="list")
+@_DIRECTORY
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@explained
+def list_servers(directory: Path, as_json: bool) -> None:
+    """Show every server: owner, contact, tenant, address, pin, tools by class, waivers."""
+    deployment = read_deployment(load(directory, os.environ))
+    rows = [_row(definition, deployment.pins.get(definition.name)) for definition in deployment.definitions]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        click.echo(f"{row['name']}  owner {row['owner']}  contact {row['contact']}  tenant {row['tenant']}")
+        click.echo(f"  {row['url']}  endpoint /servers/{row['name']}/mcp  pin {row['pin'] or 'none: nothing of it is served'}")
+        for title in ("read", "write", "destructive", "unreviewed", "not_in_pin", "defects"):
+            if row[title]:
+                click.echo(line(f"  {title.replace('_', ' ')}: {', '.join(row[title])}"))
+        for waiver in row["waivers"]:
+            click.echo(line(f"  WAIVER {waiver}"))
+
+
+def _row(definition: ServerDefinition, pin: Pin | None) -> dict[str, object]:
+    pinned = [str(tool["name"]) for tool in pin.manifest.tools] if pin else []
+    sound = defects(pin.manifest) if pin else None
+    by_class = {
+        effect: sorted(name for name, review in definition.tools.items() if review.effect.value == effect and name in pinned)
+        for effect in ("read", "write", "destructive")
+    }
+    return {
+        "name": definition.name,
+        "owner": definition.owner,
+        "contact": definition.contact,
+        "tenant": definition.tenant,
+        "url": definition.url,
+        "pin": pin.digest if pin else "",
+        **by_class,
+        "unreviewed": sorted(set(pinned) - definition.tools.keys()),
+        "not_in_pin": sorted(definition.tools.keys() - set(pinned)) if pin else [],
+        "defects": [f"{defect.kind} {defect.name}: {defect.sentence}" for defect in sound.found] if sound else [],
+        "waivers": [f"{waiver.rule}: {waiver.reason} (granted by {waiver.granted_by})" for waiver in definition.waivers],
+    }
+
+
+@servers.command()
+@click.argument("name")
+@_DIRECTORY
+@explained
+def pin(name: str, directory: Path) -> None:
+    """Capture what a server offers now and approve it: write its pin.
+
+    Shows what changes against the pin before. Tools without a class in the definition stay invisible.
+    """
+    deployment, definition = _find(directory, name)
+    captured = _capture(deployment, definition)
+    before = deployment.pins.get(name)
+    after = captured.pin(name)
+    _show(drift(before.manifest, after.manifest) if before else ())
+    write_pin(pin_path(deployment.loaded.directory, deployment.settings, name), after)
+    for sentence in captured.left_out:
+        click.echo(f"left out: {sentence}")
+    row = _row(definition, after)
+    for title in ("unreviewed", "not_in_pin", "defects"):
+        if row[title]:
+            click.echo(line(f"{title.replace('_', ' ')}: {', '.join(map(str, row[title]))}"))  # type: ignore[call-overload]  # rows hold lists of strings here
+    click.echo(f"pinned {name} {after.digest} ({len(after.manifest.tools)} tools, revision {after.revision})")
+
+
+@servers.command()
+@click.argument("name")
+@_DIRECTORY
+@explained
+def diff(name: str, directory: Path) -> None:
+    """Compare what a server offers now with its pin. Exit code 1 if anything changed."""
+    deployment, definition = _find(directory, name)
+    pinned = deployment.pins.get(name)
+    if pinned is None:
+        raise LookupError(f"{name} has no pin. Approve what it offers with `customhouse servers pin {name}`.")
+    changes = drift(pinned.manifest, _capture(deployment, definition).manifest)
+    _show(changes)
+    if changes:
+        raise SystemExit(1)
+    click.echo(f"{name} offers what was approved: {pinned.digest}")
+
+
+def _find(directory: Path, name: str) -> tuple[Deployment, ServerDefinition]:
+    deployment = read_deployment(load(directory, os.environ))
+    for definition in deployment.definitions:
+        if definition.name == name:
+            return deployment, definition
+    known = ", ".join(definition.name for definition in deployment.definitions) or "none"
+    raise LookupError(f"There is no server {name}. Defined: {known}.")
+
+
+def _capture(deployment: Deployment, definition: ServerDefinition) -> Capture:
+    async def run() -> Capture:
+        upstreams = build_upstreams(deployment.loaded, os.environ)
+        try:
+            return await capture(upstreams, definition, SystemClock())
+        finally:
+            await upstreams.close()
+
+    return asyncio.run(run())
+
+
+def _show(changes: tuple[Change, ...]) -> None:
+    for change in changes:
+        verdict = "blocked until reviewed" if blocking(change) else "still served as approved"
+        click.echo(line(f"{change.kind} {change.name}: {change.grade} ({verdict})  {' '.join(change.paths)}"))
+
+

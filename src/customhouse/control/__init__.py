@@ -1,0 +1,1 @@
+"""The control plane: what an operator does, a file per thing."""

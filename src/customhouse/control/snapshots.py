@@ -1,0 +1,172 @@
+"""Capturing what a server says it offers, and watching whether it still says so.
+
+A capture is an errand: work without a caller, named by purpose and server, and recorded. All pages of all lists are read, bounded; an entry
+without a usable name is left out and reported, the others are kept (one malformed tool must not hide a server).
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from customhouse.core.drift import Change, blocking, drift
+from customhouse.core.manifest import Era, Manifest, Pin, ServerDefinition, digest_of, in_order
+from customhouse.core.permit import Errand, Purpose
+from customhouse.core.protocol.reading import read_json
+from customhouse.core.protocol.revisions import NEWEST_MODERN
+from customhouse.core.record import Record
+from customhouse.core.refusal import Reason, Refused
+from customhouse.ports.traffic import Ask, Clock, Ledger, Sources
+
+log = logging.getLogger(__name__)
+
+MAX_PAGES = 100
+"""Pages of one list; 512 tools in pages of ten fit."""
+
+MAX_DEPTH = 48
+"""Nesting of a list answer: 32 levels of schema, and what stands around a schema."""
+
+_LISTS = (
+    ("tools", "tools/list", "tools", "name"),
+    ("prompts", "prompts/list", "prompts", "name"),
+    ("resources", "resources/list", "resources", "uri"),
+    ("resources", "resources/templates/list", "resourceTemplates", "uriTemplate"),
+)
+"""Capability, method, member of the result, and what names an entry."""
+
+
+class _Silent:
+    async def notify(self, method: str, params: dict[str, Any]) -> None:
+        """Nobody waits for progress of a capture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """A captured manifest, the revision it was captured in, and what could not be used."""
+
+    manifest: Manifest
+    revision: str
+    left_out: tuple[str, ...]
+
+    def pin(self, server: str) -> Pin:
+        """The capture as a pin."""
+        return Pin(server=server, revision=self.revision, digest=digest_of(self.manifest), manifest=self.manifest)
+
+
+async def capture(sources: Sources, definition: ServerDefinition, clock: Clock) -> Capture:
+    """What a server offers now. Raises `Refused` if it is away or answers with something else."""
+    errand = Errand(Purpose.CAPTURE, definition)
+    era = await sources.era_of(errand)
+    said = await sources.discovery(errand, era)
+    capabilities = _object(said.get("capabilities"))
+    deadline = clock.monotonic() + definition.call_timeout_seconds
+    found: dict[str, list[dict[str, Any]]] = {}
+    left_out: list[str] = []
+    for capability, method, member, key in _LISTS:
+        entries = await _pages(sources, errand, era, method, member, deadline) if capability in capabilities else []
+        usable = [entry for entry in entries if type(entry) is dict and type(entry.get(key)) is str]
+        found[member] = usable
+        if len(usable) < len(entries):
+            left_out.append(f"{len(entries) - len(usable)} entries of {method} have no usable {key}")
+    info = said.get("serverInfo") or _object(said.get("_meta")).get("io.modelcontextprotocol/serverInfo")
+    instructions = said.get("instructions")
+    manifest = Manifest(
+        server_info=_object(info),
+        capabilities=capabilities,
+        instructions=instructions if type(instructions) is str else "",
+        tools=tuple(found["tools"]),
+        prompts=tuple(found["prompts"]),
+        resources=tuple(found["resources"]),
+        resource_templates=tuple(found["resourceTemplates"]),
+    )
+    revision = NEWEST_MODERN if era is Era.MODERN else str(said.get("protocolVersion"))
+    return Capture(in_order(manifest), revision, tuple(left_out))
+
+
+async def _pages(sources: Sources, errand: Errand, era: Era, method: str, member: str, deadline: float) -> list[Any]:
+    entries: list[Any] = []
+    params: dict[str, Any] = {}
+    for _ in range(MAX_PAGES):
+        answer = await sources.call(errand, Ask(method, params, era, deadline), _Silent())
+        if answer.result is None:
+            raise Refused(Reason.UPSTREAM_BROKE_PROTOCOL, note=f"{method}: error {(answer.error or {}).get('code')}")
+        raw = answer.result.get(member)
+        page = read_json(bytes(raw), MAX_DEPTH) if raw is not None else None
+        if type(page) is not list:
+            raise Refused(Reason.UPSTREAM_BROKE_PROTOCOL, note=f"{method}: no list of {member}")
+        entries += page
+        cursor = read_json(bytes(answer.result["nextCursor"])) if "nextCursor" in answer.result else None
+        if type(cursor) is not str:
+            return entries
+        params = {"cursor": cursor}
+    raise Refused(Reason.RESULT_TOO_LARGE, note=f"{method}: more than {MAX_PAGES} pages")
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if type(value) is dict else {}
+
+
+Block = Callable[[str, frozenset[tuple[str, str]]], None]
+
+
+class DriftWatch:
+    """Captures every server now and then and blocks what no longer is what was approved."""
+
+    def __init__(self, sources: Sources, ledger: Ledger, clock: Clock, block: Block, interval_seconds: float) -> None:
+        self._sources = sources
+        self._ledger = ledger
+        self._clock = clock
+        self._block = block
+        self._interval_seconds = interval_seconds
+
+    async def run(self, approved: Sequence[tuple[ServerDefinition, Pin]]) -> None:
+        """Look at every server once and then again and again, each after its own jittered pause. Ends by cancellation."""
+        async with asyncio.TaskGroup() as group:
+            for definition, pin in approved:
+                group.create_task(self._watch(definition, pin))
+
+    async def _watch(self, definition: ServerDefinition, pin: Pin) -> None:
+        while True:
+            await self.look(definition, pin)
+            await asyncio.sleep(self._interval_seconds * random.uniform(0.9, 1.1))  # noqa: S311 - jitter, not a secret
+
+    async def look(self, definition: ServerDefinition, pin: Pin) -> None:
+        """Compare one server with its pin. A server that is away keeps the verdict it had: its pin is still served."""
+        try:
+            live = await capture(self._sources, definition, self._clock)
+        except Refused as refused:
+            await self._record(definition, pin, refused.reason.name, refused.note)
+            return
+        changes = drift(pin.manifest, live.manifest)
+        self._block(definition.name, blocked_by(changes))
+        await self._record(definition, pin, "drifted" if changes else "unchanged", summary(changes))
+
+    async def _record(self, definition: ServerDefinition, pin: Pin, outcome: str, note: str) -> None:
+        record = Record(
+            kind="errand",
+            at=self._clock.now(),
+            method=Purpose.CAPTURE.value,
+            tenant=definition.tenant,
+            server=definition.name,
+            pin_digest=pin.digest,
+            outcome=outcome,
+            note=note[:1000],
+        )
+        try:
+            await self._ledger.append(record, durable=False)
+        except Refused as unrecorded:
+            log.warning("a capture of %s could not be recorded: %s", definition.name, unrecorded.note)
+
+
+def blocked_by(changes: Sequence[Change]) -> frozenset[tuple[str, str]]:
+    """Kind and name of each pinned entry that may not be called until somebody reviews it."""
+    return frozenset((change.kind, change.name) for change in changes if blocking(change))
+
+
+def summary(changes: Sequence[Change]) -> str:
+    """One line for a record."""
+    return "; ".join(f"{change.kind} {change.name}: {change.grade}" for change in changes)
+
+

@@ -1,0 +1,209 @@
+"""What every endpoint offers: names, and the pinned entries they stand for.
+
+A tool is here only if it is in the pin, has a reviewed class and no defect. Routing is by this table: a name is never split
+(CVE-2026-30856), and an unknown name, endpoint or server means nothing, never everything.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from customhouse.core.identity import Caller
+from customhouse.core.limits import defects
+from customhouse.core.manifest import Manifest, Pin, ServerDefinition, ToolReview
+from customhouse.core.naming import alias_of, aliases
+from customhouse.core.policy import ActionRef, Policy
+from customhouse.core.protocol.paramheaders import HeaderParameter, header_parameters
+from customhouse.core.protocol.uritemplate import Template, compile_template
+from customhouse.core.refusal import Reason, Refused
+from customhouse.core.schemas import Schema, compile_schema
+
+
+class Tool:
+    """A callable tool: the pinned definition and what a reviewer decided about it. Its schema is compiled at first use."""
+
+    __slots__ = ("_parameters", "_schema", "action", "definition", "name", "pin_digest", "review", "server")
+
+    def __init__(
+        self, server: ServerDefinition, definition: Mapping[str, Any], review: ToolReview, pin_digest: str, action: ActionRef
+    ) -> None:
+        self.server = server
+        self.name: str = definition["name"]
+        self.definition = definition
+        self.review = review
+        self.pin_digest = pin_digest
+        self.action = action
+        self._schema: Schema | None = None
+        self._parameters: tuple[HeaderParameter, ...] | None = None
+
+    @property
+    def schema(self) -> Schema:
+        """The validator of the pinned input schema."""
+        if self._schema is None:
+            self._schema = compile_schema(self.definition["inputSchema"])
+        return self._schema
+
+    @property
+    def header_parameters(self) -> tuple[HeaderParameter, ...]:
+        """The parameters that clients and the gateway mirror into `Mcp-Param-*` headers."""
+        if self._parameters is None:
+            self._parameters = header_parameters(self.definition["inputSchema"])
+        return self._parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A prompt of a pin."""
+
+    server: ServerDefinition
+    definition: Mapping[str, Any]
+    pin_digest: str
+    action: ActionRef
+
+    @property
+    def name(self) -> str:
+        """The server's own name of the prompt."""
+        return str(self.definition["name"])
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A resource of a pin, or any resource under a pinned template."""
+
+    server: ServerDefinition
+    definition: Mapping[str, Any]
+    pin_digest: str
+    action: ActionRef
+    template: Template | None = None
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One MCP endpoint: a portal with prefixed names, or a single server with its own names."""
+
+    path: str
+    resource: str
+    """The URL of the endpoint: the audience of its tokens (RFC 8707) and the `resource` of its metadata (RFC 9728)."""
+    portal: str
+    """Name of the portal; empty for the endpoint of a single server."""
+    servers: Mapping[str, Manifest]
+    """The pinned manifests behind the endpoint, by server name."""
+    tenants: Mapping[str, str]
+    """The tenant of each server behind the endpoint, by server name."""
+    tools: Mapping[str, Tool] = field(default_factory=dict)
+    prompts: Mapping[str, Prompt] = field(default_factory=dict)
+    resources: Mapping[str, Resource] = field(default_factory=dict)
+    templates: tuple[Resource, ...] = ()
+
+    def tool(self, name: object) -> Tool:
+        """The tool of a name. Raises `Refused` UNKNOWN_NAME."""
+        found = self.tools.get(name) if type(name) is str else None
+        if found is None:
+            raise Refused(Reason.UNKNOWN_NAME)
+        return found
+
+    def prompt(self, name: object) -> Prompt:
+        """The prompt of a name. Raises `Refused` UNKNOWN_NAME."""
+        found = self.prompts.get(name) if type(name) is str else None
+        if found is None:
+            raise Refused(Reason.UNKNOWN_NAME)
+        return found
+
+    def resource_at(self, uri: object) -> Resource:
+        """The resource of a URI, listed or under a template. Raises `Refused` UNKNOWN_NAME."""
+        if type(uri) is str:
+            if found := self.resources.get(uri):
+                return found
+            matching = [entry for entry in self.templates if entry.template is not None and entry.template.matches(uri)]
+            if matching and len({entry.server.name for entry in matching}) == 1:
+                return matching[0]
+        raise Refused(Reason.UNKNOWN_NAME, {"uri": uri} if type(uri) is str else {})
+
+    def serves(self, caller: Caller) -> bool:
+        """Whether any server here belongs to the caller's tenant; to everybody else the endpoint does not exist."""
+        return caller.tenant in self.tenants.values()
+
+    @cached_property
+    def scopes(self) -> tuple[str, ...]:
+        """Every scope that some tool here asks for, sorted: `scopes_supported` of the metadata."""
+        return tuple(sorted({scope for tool in self.tools.values() for scope in tool.review.scopes}))
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What one server offers after review: the entries of its pin that may be seen at all."""
+
+    definition: ServerDefinition
+    manifest: Manifest
+    tools: tuple[Tool, ...]
+    prompts: tuple[Prompt, ...]
+    resources: tuple[Resource, ...]
+
+
+def offer(definition: ServerDefinition, pin: Pin, policy: Policy) -> Offer:
+    """The servable entries of one server."""
+    server, manifest = definition.name, pin.manifest
+    sound = defects(manifest)
+    tools = [entry for entry in sound.tools if entry["name"] in definition.tools]
+    return Offer(
+        definition,
+        manifest,
+        tuple(Tool(definition, t, definition.tools[t["name"]], pin.digest, policy.tool(server, t["name"])) for t in tools),
+        tuple(Prompt(definition, p, pin.digest, policy.prompt(server, p["name"])) for p in sound.prompts),
+        tuple(
+            [Resource(definition, r, pin.digest, policy.resource(server, r["uri"])) for r in sound.resources]
+            + [
+                Resource(definition, t, pin.digest, policy.resource(server, t["uriTemplate"]), compile_template(t["uriTemplate"]))
+                for t in sound.resource_templates
+            ]
+        ),
+    )
+
+
+def server_endpoint(offered: Offer, public_url: str) -> Endpoint:
+    """`/servers/<name>/mcp`: one server with its own names."""
+    path = f"/servers/{offered.definition.name}/mcp"
+    return Endpoint(
+        path,
+        public_url + path,
+        "",
+        {offered.definition.name: offered.manifest},
+        {offered.definition.name: offered.definition.tenant},
+        {tool.name: tool for tool in offered.tools},
+        {prompt.name: prompt for prompt in offered.prompts},
+        {entry.definition["uri"]: entry for entry in offered.resources if entry.template is None},
+        tuple(entry for entry in offered.resources if entry.template is not None),
+    )
+
+
+def portal_endpoint(portal: str, offers: Sequence[Offer], public_url: str) -> Endpoint:
+    """`/mcp` or `/mcp/<portal>`: several servers, tools and prompts named `<server>__<name>`. Raises `ValueError` if two aliases collide."""
+    path = "/mcp" if portal == "default" else f"/mcp/{portal}"
+    tools = [tool for offered in offers for tool in offered.tools]
+    prompts = [prompt for offered in offers for prompt in offered.prompts]
+    aliases((tool.server.name, tool.name) for tool in tools)
+    aliases((prompt.server.name, prompt.name) for prompt in prompts)
+    plain = [entry for offered in offers for entry in offered.resources if entry.template is None]
+    return Endpoint(
+        path,
+        public_url + path,
+        portal,
+        {offered.definition.name: offered.manifest for offered in offers},
+        {offered.definition.name: offered.definition.tenant for offered in offers},
+        {alias_of(tool.server.name, tool.name): tool for tool in tools},
+        {alias_of(prompt.server.name, prompt.name): prompt for prompt in prompts},
+        _unambiguous(plain, "uri"),
+        tuple(_unambiguous((e for offered in offers for e in offered.resources if e.template is not None), "uriTemplate").values()),
+    )
+
+
+def _unambiguous(entries: Iterable[Resource], key: str) -> dict[str, Resource]:
+    """Entries by address; an address that two servers offer belongs to neither here, since a URI carries no server name."""
+    found: dict[str, Resource] = {}
+    twice: set[str] = set()
+    for entry in entries:
+        address = str(entry.definition[key])
+        twice |= {address} & found.keys()
+        found[address] = entry
+    return {address: entry for address, entry in found.items() if address not in twice}

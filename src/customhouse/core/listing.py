@@ -1,0 +1,71 @@
+"""What the gateway answers from the view alone: `initialize`, `server/discover` and every list.
+
+Lists are in name order and the same for the same caller, view and era (MCP 2026-07-28, server/tools, Capabilities). What a server said about
+change notifications and subscriptions is left out: the gateway relays neither yet.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from customhouse.core.catalogue import Endpoint
+from customhouse.core.identity import Caller
+from customhouse.core.manifest import Era, ServerDefinition
+from customhouse.core.policy import ActionRef
+from customhouse.core.protocol.revisions import LEGACY_REVISIONS, MODERN_REVISIONS, NEWEST_LEGACY
+
+Visible = Callable[[Caller, ActionRef], bool]
+
+_CAPABILITIES = ("tools", "prompts", "resources", "completions", "logging")
+
+
+def listed(endpoint: Endpoint, method: str, caller: Caller, era: Era, visible: Visible) -> dict[str, Any]:
+    """The result of a list method."""
+
+    def seen(server: ServerDefinition, action: ActionRef) -> bool:
+        return server.tenant == caller.tenant and visible(caller, action)
+
+    if method == "tools/list":
+        tools = [(name, tool.definition) for name, tool in sorted(endpoint.tools.items()) if seen(tool.server, tool.action)]
+        return {"tools": [_tool(name, definition, era) for name, definition in tools]}
+    if method == "prompts/list":
+        prompts = [(name, prompt.definition) for name, prompt in sorted(endpoint.prompts.items()) if seen(prompt.server, prompt.action)]
+        return {"prompts": [{**definition, "name": name} for name, definition in prompts]}
+    if method == "resources/list":
+        return {"resources": [entry.definition for _, entry in sorted(endpoint.resources.items()) if seen(entry.server, entry.action)]}
+    return {"resourceTemplates": [entry.definition for entry in endpoint.templates if seen(entry.server, entry.action)]}
+
+
+def _tool(name: str, definition: Mapping[str, Any], era: Era) -> dict[str, Any]:
+    """A tool as the era can express it: legacy revisions know output schemas of objects only, the modern one no `execution`."""
+    tool = {**definition, "name": name}
+    if era is Era.MODERN:
+        tool.pop("execution", None)
+    elif tool.get("outputSchema", {}).get("type", "object") != "object":
+        del tool["outputSchema"]
+    return tool
+
+
+def greeting(endpoint: Endpoint, caller: Caller, era: Era, server_info: Mapping[str, Any], requested: object) -> dict[str, Any]:
+    """The result of `initialize` or `server/discover`: what the servers behind an endpoint offer to this caller, cut to what is relayed."""
+    servers = {name: manifest for name, manifest in sorted(endpoint.servers.items()) if _serves(endpoint, name, caller)}
+    capabilities: dict[str, Any] = {part: {} for part in _CAPABILITIES if any(part in m.capabilities for m in servers.values())}
+    said = {name: manifest.instructions for name, manifest in servers.items() if manifest.instructions}
+    instructions = _merged(said) if endpoint.portal else "".join(said.values())
+    result: dict[str, Any] = {"capabilities": capabilities} | ({"instructions": instructions} if instructions else {})
+    if era is Era.MODERN:
+        return {"supportedVersions": list(MODERN_REVISIONS), **result}
+    version = requested if requested in LEGACY_REVISIONS else NEWEST_LEGACY
+    return {"protocolVersion": version, "serverInfo": server_info, **result}
+
+
+def _serves(endpoint: Endpoint, name: str, caller: Caller) -> bool:
+    return endpoint.tenants.get(name) == caller.tenant
+
+
+def _merged(said: Mapping[str, str]) -> str:
+    return "\n\n".join(_sections(said.items()))
+
+
+def _sections(said: Iterable[tuple[str, str]]) -> Iterable[str]:
+    for name, text in said:
+        yield f"# {name}\n{text}"

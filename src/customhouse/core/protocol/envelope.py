@@ -1,0 +1,165 @@
+"""One JSON-RPC message of a client, read strictly: what it asks, in which era, with which parameters.
+
+Sources: JSON-RPC 2.0; MCP 2026-07-28, basic (Requests, `_meta`), basic/versioning (dual-era servers classify by the body first),
+basic/transports/streamable-http; MCP 2025-11-25, basic/transports (Protocol Version Header).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from customhouse.core.lookalike import folded
+from customhouse.core.manifest import Era
+from customhouse.core.protocol import headers as mirrored
+from customhouse.core.protocol.reading import read_json
+from customhouse.core.protocol.revisions import (
+    ASSUMED_LEGACY,
+    ERA_OF,
+    LOG_LEVELS,
+    META_CAPABILITIES,
+    META_CLIENT,
+    META_LOG_LEVEL,
+    META_VERSION,
+    MODERN_REVISIONS,
+    OFFERED,
+)
+from customhouse.core.refusal import Reason, Refused
+
+
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """A request, or a notification where `is_notification` is true; then `id` is 0 and means nothing."""
+
+    method: str
+    id: str | int
+    params: dict[str, Any]
+    era: Era
+    revision: str
+    is_notification: bool
+    meta: dict[str, Any]
+    """`params._meta` as the client sent it; empty where it sent none."""
+
+    @property
+    def progress_token(self) -> str | int | None:
+        """The client's token for progress of this request; None where it wants no progress."""
+        token: str | int | None = self.meta.get("progressToken")
+        return token
+
+
+_ENVELOPE = frozenset({"jsonrpc", "id", "method", "params"})
+_ANSWER = frozenset({"result", "error"})
+_PARAMS = frozenset(
+    {
+        *("name", "arguments", "uri", "cursor", "ref", "argument", "context", "level", "requestId", "reason", "_meta", "task"),
+        *("protocolVersion", "capabilities", "clientInfo", "inputResponses", "requestState", "progressToken", "progress", "total"),
+        *("notifications", "message", "taskId"),
+    }
+)
+_META = frozenset({META_VERSION, META_CAPABILITIES, META_CLIENT, META_LOG_LEVEL, "progressToken", "traceparent", "tracestate", "baggage"})
+
+
+def read_message(body: bytes, headers: Mapping[bytes, bytes]) -> Message:
+    """The message of a POST body, with its headers held against it.
+
+    Raises `Refused`: MALFORMED_JSON, INVALID_MESSAGE, INVALID_PARAMS, HEADER_MISMATCH, UNSUPPORTED_VERSION or UNKNOWN_METHOD. A refusal
+    raised after the id was read carries it as `refused.message_id`, and the era as `refused.era`.
+    """
+    value = read_json(body)
+    if type(value) is not dict:
+        raise _invalid("A batch is not accepted." if type(value) is list else "The body is not an object.")
+    _no_lookalikes(value, _ENVELOPE | _ANSWER, "the message")
+    if value.get("jsonrpc") != "2.0":
+        raise _invalid('`jsonrpc` is not "2.0".')
+    if not _ANSWER.isdisjoint(value):
+        raise _invalid("The gateway asks nothing, so it takes no answers.")
+    method = value.get("method")
+    if type(method) is not str:
+        raise _invalid("`method` is not a string.")
+    message_id = value.get("id", 0)
+    if type(message_id) is not str and type(message_id) is not int:
+        raise _invalid("`id` is neither a string nor an integer.")
+    try:
+        return _read_params(method, message_id, "id" not in value, value.get("params", {}), headers)
+    except Refused as refused:
+        raise InEnvelope(refused, message_id, _era_of(value, headers)) from None
+
+
+class InEnvelope(Refused):
+    """A refusal that came after the request's id was known, so that its answer can carry the id."""
+
+    def __init__(self, refused: Refused, message_id: str | int, era: Era) -> None:
+        super().__init__(refused.reason, refused.detail, message=refused.message, note=refused.note, headers=refused.headers)
+        self.message_id = message_id
+        self.era = era
+
+
+def _read_params(method: str, message_id: str | int, is_notification: bool, params: Any, headers: Mapping[bytes, bytes]) -> Message:
+    if type(params) is not dict:
+        raise Refused(Reason.INVALID_PARAMS, message="`params` is not an object.")
+    _no_lookalikes(params, _PARAMS, "the parameters")
+    meta = params.get("_meta", {})
+    if type(meta) is not dict:
+        raise Refused(Reason.INVALID_PARAMS, message="`_meta` is not an object.")
+    _no_lookalikes(meta, _META, "`_meta`")
+    token = meta.get("progressToken")
+    if token is not None and type(token) is not str and type(token) is not int:
+        raise Refused(Reason.INVALID_PARAMS, message="`progressToken` is neither a string nor an integer.")
+    era, revision = _version(is_notification, meta, headers)
+    if era is Era.MODERN:
+        mirrored.check_names(headers, method, params, required=not is_notification)
+    if not is_notification and method not in OFFERED[era]:
+        raise Refused(Reason.UNKNOWN_METHOD)
+    return Message(method, message_id, params, era, revision, is_notification, meta)
+
+
+def _version(is_notification: bool, meta: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> tuple[Era, str]:
+    """The era and revision of a message: by its body first, by the version header where the body says nothing."""
+    sent = headers.get(b"mcp-protocol-version", b"").decode("latin-1")
+    if META_VERSION not in meta and ERA_OF.get(sent) is not Era.MODERN:
+        if sent and sent not in ERA_OF:
+            raise Refused(Reason.UNSUPPORTED_VERSION, {"supported": list(ERA_OF), "requested": sent})
+        return Era.LEGACY, sent or ASSUMED_LEGACY
+    if is_notification:
+        return Era.MODERN, sent or MODERN_REVISIONS[0]
+    return Era.MODERN, _modern_version(meta, headers, sent)
+
+
+def _modern_version(meta: Mapping[str, Any], headers: Mapping[bytes, bytes], sent: str) -> str:
+    for key, kind in ((META_VERSION, str), (META_CAPABILITIES, dict)):
+        if type(meta.get(key)) is not kind:
+            raise Refused(Reason.INVALID_PARAMS, message=f"`_meta` lacks `{key}`.")
+    if META_CLIENT in meta and type(meta[META_CLIENT]) is not dict:
+        raise Refused(Reason.INVALID_PARAMS, message=f"`{META_CLIENT}` is not an object.")
+    mirrored.check_version(headers, meta)
+    revision: str = meta[META_VERSION]
+    if revision not in MODERN_REVISIONS:
+        raise Refused(Reason.UNSUPPORTED_VERSION, {"supported": list(MODERN_REVISIONS), "requested": revision})
+    if meta.get(META_LOG_LEVEL, "info") not in LOG_LEVELS:
+        raise Refused(Reason.INVALID_PARAMS, message=f"`{META_LOG_LEVEL}` is not a log level.")
+    return revision
+
+
+def _era_of(value: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> Era:
+    """The era that a refusal is worded for."""
+    params = value.get("params")
+    meta = params.get("_meta") if type(params) is dict else None
+    if type(meta) is dict and META_VERSION in meta:
+        return Era.MODERN
+    return ERA_OF.get(headers.get(b"mcp-protocol-version", b"").decode("latin-1"), Era.LEGACY)
+
+
+def _no_lookalikes(members: Mapping[str, Any], known: frozenset[str], where: str) -> None:
+    """No key differs from a known one, or from another key here, by case, width, or characters nobody sees."""
+    strange = members.keys() - known
+    if not strange:
+        return
+    taken = {folded(name) for name in known} | {folded(name) for name in members.keys() & known}
+    for name in strange:
+        shape = folded(name)
+        if shape in taken or "\0" in name:
+            raise _invalid(f"A key of {where} looks like another.")
+        taken.add(shape)
+
+
+def _invalid(message: str) -> Refused:
+    return Refused(Reason.INVALID_MESSAGE, message=message)

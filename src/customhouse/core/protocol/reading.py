@@ -1,0 +1,146 @@
+"""Strict JSON: what two parsers could read differently is refused, not interpreted.
+
+Refused at any depth: duplicate keys, NaN and infinities, lone surrogates, a byte order mark, invalid UTF-8, more nesting
+than `MAX_DEPTH`, integers beyond 2^53. Parsers of the field keep the last of two equal keys without a word, so a policy that reads the
+first and a server that reads the last see two calls (CVE-2026-27896, GHSA-4gph-2hhr-5mwg, threat class T7).
+
+The decoder does most of this at C speed. What it does not do is decided by scans that can only err towards the slow,
+exact reading (`_read_slowly`); a property test holds the two equal.
+"""
+
+import json
+from typing import Any
+
+import msgspec
+
+from customhouse.core.refusal import Reason, Refused
+
+MAX_DEPTH = 32
+"""Nesting of objects and arrays in one message; the deepest real schema measured has 18 levels."""
+
+MAX_SAFE_INTEGER = 2**53
+"""Integers beyond this are different numbers in different parsers (RFC 8259 section 6, RFC 7493 section 2.2)."""
+
+_decode = msgspec.json.Decoder().decode
+_BOM = b"\xef\xbb\xbf"
+
+
+def read_json(body: bytes, max_depth: int = MAX_DEPTH) -> Any:
+    """The JSON value of a body. Raises `Refused` MALFORMED_JSON; the message says which rule was broken, never what was sent."""
+    try:
+        value = _decode(body)
+    except (ValueError, RecursionError) as broken:  # msgspec's DecodeError and UnicodeDecodeError are ValueErrors
+        raise _malformed(_why(body, broken)) from None
+    # Every member of an object has a quote followed by a colon or by white space. So these counts are never below the number of
+    # members in the source, and if they equal the number that was decoded, no member replaced another.
+    most = body.count(b'":') + body.count(b'" ') + body.count(b'"\n') + body.count(b'"\r') + body.count(b'"\t')
+    if body.count(b"{") + body.count(b"[") > max_depth or _members(value) != most:
+        return _read_slowly(body, max_depth)
+    return value
+
+
+def _members(value: Any) -> int:
+    """How many members the objects in a value have, all levels together; -1 or less if an integer is out of range."""
+    kind = type(value)
+    if kind is dict:
+        count = len(value)
+        for inner in value.values():
+            kind = type(inner)
+            if kind is dict or kind is list or kind is int:
+                count += _members(inner)
+        return count
+    if kind is list:
+        return sum([_members(inner) for inner in value if type(inner) is not str])
+    if kind is int and not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
+        return _OUT_OF_RANGE
+    return 0
+
+
+_OUT_OF_RANGE = -(2**62)
+"""Smaller than minus any number of members, so that the exact reading is taken, which refuses the integer."""
+
+
+def _read_slowly(body: bytes, max_depth: int) -> Any:
+    """The exact reading: every object through a duplicate check, every number through a range check, depth measured."""
+    try:
+        value = json.loads(body, object_pairs_hook=_without_duplicates, parse_int=_safe_integer, parse_constant=_no_constant)
+    except _Broken as broken:
+        raise _malformed(str(broken)) from None
+    except (ValueError, RecursionError) as broken:
+        raise _malformed(_why(body, broken)) from None
+    if _depth(value) > max_depth:
+        raise _malformed(f"It is nested deeper than {max_depth} levels.")
+    return value
+
+
+class _Broken(Exception):
+    """A rule of strict reading was broken; the text says which."""
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise _Broken("An object has the same key twice.")
+    return value
+
+
+def _safe_integer(digits: str) -> int:
+    if len(digits) > 17 or abs(int(digits)) > MAX_SAFE_INTEGER:
+        raise _Broken("An integer is beyond 2^53.")
+    return int(digits)
+
+
+def _no_constant(name: str) -> Any:
+    raise _Broken("NaN and infinities are not JSON.")
+
+
+def _depth(value: Any) -> int:
+    """Levels of nesting, breadth first, so that depth costs no stack."""
+    levels, layer = 0, [value]
+    while layer := [inner for inner in layer if type(inner) is dict or type(inner) is list]:
+        levels += 1
+        layer = [inner for outer in layer for inner in (outer.values() if type(outer) is dict else outer)]
+    return levels
+
+
+def _why(body: bytes, broken: Exception) -> str:
+    """What is wrong, in words that repeat nothing of the body."""
+    if isinstance(broken, RecursionError):
+        return "It is nested too deep."
+    if body.startswith(_BOM):
+        return "It begins with a byte order mark."
+    if isinstance(broken, UnicodeDecodeError):
+        return "It is not UTF-8."
+    if not body.strip():
+        return "It is empty."
+    return "It cannot be parsed."
+
+
+def _malformed(message: str) -> Refused:
+    return Refused(Reason.MALFORMED_JSON, message=message)
+
+
+def read_members(raw: msgspec.Raw | bytes) -> dict[str, msgspec.Raw]:
+    """The members of one JSON object with their values left undecoded; the object itself has no duplicate key.
+
+    Raises `ValueError` if it is not an object, is not UTF-8, or a key of it repeats.
+    """
+    source = bytes(raw)
+    members = _decode_members(source)
+    if not source.isascii():
+        str(source, "utf-8")  # what is left undecoded is not checked by the decoder
+    # The shortest form of what was decoded is as long as the source only if the source holds nothing else.
+    shortest = 1 + sum([len(bytes(value)) + len(key.encode()) + 4 for key, value in members.items()])
+    if shortest != len(source) and source != b"{}":
+        _refuse_duplicates(source)
+    return members
+
+
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+def _refuse_duplicates(raw: bytes) -> None:
+    try:
+        json.loads(raw, object_pairs_hook=_without_duplicates)
+    except (_Broken, RecursionError) as broken:
+        raise ValueError(str(broken)) from None

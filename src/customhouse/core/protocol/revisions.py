@@ -1,0 +1,58 @@
+"""The revisions of MCP and what each method is in each era, as tables.
+
+Source: MCP specification, 2024-11-05 to 2026-07-28: basic/lifecycle, basic/versioning, and the method lists of schema.json.
+"""
+
+from customhouse.core.manifest import Era
+
+LEGACY_REVISIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
+"""Revisions that open with `initialize`, newest first."""
+
+MODERN_REVISIONS = ("2026-07-28",)
+"""Revisions in which every request carries its own version and capabilities, newest first."""
+
+NEWEST_LEGACY = LEGACY_REVISIONS[0]
+NEWEST_MODERN = MODERN_REVISIONS[0]
+
+ERA_OF = {revision: Era.LEGACY for revision in LEGACY_REVISIONS} | {revision: Era.MODERN for revision in MODERN_REVISIONS}
+
+ASSUMED_LEGACY = "2025-03-26"
+"""What a legacy request without a version header speaks (2025-06-18, basic/transports, Protocol Version Header)."""
+
+_BOTH = frozenset(
+    {
+        "tools/list",
+        "tools/call",
+        "prompts/list",
+        "prompts/get",
+        "resources/list",
+        "resources/templates/list",
+        "resources/read",
+        "completion/complete",
+    }
+)
+
+OFFERED = {
+    Era.LEGACY: _BOTH | {"initialize", "ping", "logging/setLevel"},
+    Era.MODERN: _BOTH | {"server/discover"},
+}
+"""Requests that the gateway answers. Interactive features are not relayed yet, so their methods are unknown here."""
+
+NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+"""The parameter that `Mcp-Name` repeats (2026-07-28, basic/transports/streamable-http, Request Metadata)."""
+
+CACHEABLE = frozenset(
+    {"server/discover", "tools/list", "prompts/list", "resources/list", "resources/templates/list", "resources/read"}
+)
+"""Results that must carry `ttlMs` and `cacheScope` in the modern era (2026-07-28, server/utilities/caching)."""
+
+PREFIX = "io.modelcontextprotocol/"
+META_VERSION = PREFIX + "protocolVersion"
+META_CAPABILITIES = PREFIX + "clientCapabilities"
+META_CLIENT = PREFIX + "clientInfo"
+META_LOG_LEVEL = PREFIX + "logLevel"
+META_SERVER = PREFIX + "serverInfo"
+META_RELATED_TASK = PREFIX + "related-task"
+
+LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+"""RFC 5424 severities as MCP names them, least severe first."""

@@ -1,0 +1,71 @@
+"""Server-sent events: bytes in, data of whole events out, and back.
+
+Source: WHATWG HTML, server-sent events, Parsing an event stream: lines end in LF, CR or CRLF; `data` lines of one event are joined by LF; comments
+begin with a colon; an unfinished event at the end of the stream is dropped.
+"""
+
+from collections.abc import Iterator
+
+
+class EventTooLarge(Exception):
+    """One event is larger than allowed."""
+
+
+class EventReader:
+    """Collects chunks and yields the data of each complete `message` event. Bounded by `max_event_bytes`."""
+
+    __slots__ = ("_buffer", "_data", "_event", "_max_event_bytes", "_seen")
+
+    def __init__(self, max_event_bytes: int) -> None:
+        self._max_event_bytes = max_event_bytes
+        self._buffer = b""
+        self._data: list[bytes] = []
+        self._event = b""
+        self._seen = 0
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        """The data of the events that this chunk completes. Raises `EventTooLarge`."""
+        buffer = self._buffer + chunk if self._buffer else chunk
+        if b"\r" in buffer:
+            # A CR at the very end may be the first half of a CRLF: it waits for the next chunk.
+            held = b"\r" if buffer.endswith(b"\r") else b""
+            buffer = buffer[: len(buffer) - len(held)].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        else:
+            held = b""
+        *lines, rest = buffer.split(b"\n")
+        self._buffer = rest + held
+        if len(self._buffer) + self._seen > self._max_event_bytes:
+            raise EventTooLarge
+        for line in lines:
+            if line:
+                self._line(line)
+            elif (data := self._dispatch()) is not None:
+                yield data
+
+    def _line(self, line: bytes) -> None:
+        field, _, value = line.partition(b":")
+        value = value[1:] if value.startswith(b" ") else value
+        if field == b"data":
+            self._data.append(value)
+            self._seen += len(value)
+            if self._seen > self._max_event_bytes:
+                raise EventTooLarge
+        elif field == b"event":
+            self._event = value
+
+    def _dispatch(self) -> bytes | None:
+        data, event = self._data, self._event
+        self._data, self._event, self._seen = [], b"", 0
+        if not data or event not in (b"", b"message"):
+            return None
+        joined = b"\n".join(data)
+        return joined or None
+
+
+def event(data: bytes) -> bytes:
+    """One `message` event. `data` is JSON without line breaks."""
+    return b"event: message\ndata: " + data + b"\n\n"
+
+
+COMMENT = b": keep-alive\n\n"
+"""Keeps idle connections open; clients ignore comments (2026-07-28, basic/transports/streamable-http)."""

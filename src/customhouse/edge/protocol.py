@@ -1,0 +1,604 @@
+"""The callers' door: HTTP/1.1 on httptools, straight into the exchange.
+
+A uvicorn protocol class: uvicorn keeps sockets, TLS, signals and shutdown. A POST at an MCP endpoint goes from the parser to the exchange
+without ASGI messages; every other request goes to the ASGI application. Sources: RFC 9112; MCP 2026-07-28, basic/transports/streamable-http.
+
+One connection carries one request at a time; requests that a client pipelines wait their turn, bounded. After any framing error the connection ends, since
+nobody knows where the next request would begin.
+"""
+
+import asyncio
+import http
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, cast
+
+import httptools
+import msgspec
+from uvicorn import Config
+from uvicorn.server import ServerState
+
+from customhouse.core.protocol.headers import ONCE_ONLY
+from customhouse.core.protocol.origin import check_origin
+from customhouse.core.protocol.sse import COMMENT, event
+from customhouse.core.refusal import Reason, Refused
+from customhouse.edge.asgi import Response, ask_application
+from customhouse.gateway.admission import Admission
+from customhouse.gateway.arrival import Arrival
+from customhouse.gateway.exchange import Answer, Exchange
+from customhouse.gateway.live import Live
+from customhouse.ports.traffic import Clock
+
+
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """How much and how slowly a client may send and take."""
+
+    max_head_bytes: int
+    max_body_bytes: int
+    head_timeout_seconds: float
+    body_timeout_seconds: float
+    idle_timeout_seconds: float
+    write_timeout_seconds: float
+    max_connections: int
+    keep_alive_comment_seconds: float
+    max_unsent_bytes: int = 268_435_456
+    """What may wait for slow readers, all together; beyond it the largest are cut off. 256 MiB."""
+
+
+class Door(msgspec.Struct, frozen=True):
+    """What all connections share."""
+
+    exchange: Exchange
+    live: Live
+    admission: Admission
+    clock: Clock
+    bounds: Bounds
+    application: Any
+    """The ASGI application for everything that is not an MCP POST."""
+    connections: "set[Connection]"
+
+
+_MAX_PIPELINED = 16
+_STATUS_LINE = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
+_FIXED = b"cache-control: no-store\r\nx-content-type-options: nosniff\r\n"
+_STREAM_HEAD = b"content-type: text/event-stream\r\nx-accel-buffering: no\r\n" + _FIXED
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_PROBES_SECONDS = (0.01, 0.04)
+"""After a half-close: when to write to a caller that may be gone, so that the kernel finds out well within 100 ms."""
+
+
+class Request(msgspec.Struct, gc=False):
+    """One request as it is read."""
+
+    started: float
+    method: bytes = b""
+    target: bytes = b""
+    headers: dict[bytes, bytes] = {}
+    body: bytes = b""
+    keep_alive: bool = True
+    chunks_allowed: bool = True
+    refused: Refused | None = None
+
+
+class Connection(asyncio.Protocol):
+    """One client connection."""
+
+    def __init__(
+        self,
+        door: Door,
+        *,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self._door = door
+        self._loop = _loop or asyncio.get_running_loop()
+        self._state = server_state
+        self._transport: asyncio.Transport
+        self._parser = httptools.HttpRequestParser(self)
+        self._request: Request | None = None
+        self._parts: list[bytes] = []
+        self._body_bytes = 0
+        self._head_bytes = 0
+        self._raw_bytes = 0
+        self._in_body = False
+        self._broken = False
+        self._waiting: deque[Request] = deque()
+        self._reply: CallerReply | None = None
+        self._closing = False
+        self._half_closed = False
+        self._drained: asyncio.Future[None] | None = None
+        self.stalled_since = 0.0
+        self.deadline = 0.0
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        connections = self._door.connections
+        connections.add(self)
+        self._state.connections.add(cast(Any, self))
+        self._idle()
+        if len(connections) > self._door.bounds.max_connections:
+            self._refuse_frame(Refused(Reason.OVERLOADED, {"retryAfterSeconds": 1}, headers=(("Retry-After", "1"),)))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._door.connections.discard(self)
+        self._state.connections.discard(cast(Any, self))
+        self._closing = True
+        self._waiting.clear()
+        self.resume_writing()
+        if self._reply is not None:
+            self._reply.lost()
+
+    def eof_received(self) -> bool:
+        """The client sends no more. It may still read (RFC 9112 section 9.6), so what it asked for is answered first."""
+        self._half_closed = True
+        if self._reply is None and not self._waiting:
+            return False
+        if self._reply is not None:
+            self._reply.probe()
+        return True
+
+    def pause_writing(self) -> None:
+        self.stalled_since = self._door.clock.monotonic()
+        self._drained = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        self.stalled_since = 0.0
+        if self._drained is not None:
+            if not self._drained.done():
+                self._drained.set_result(None)
+            self._drained = None
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing or self._broken:
+            return
+        now = self._door.clock.monotonic()
+        if self._request is None:
+            self._begin(now)
+        if not self._in_body:
+            self._head_bytes += len(data)
+        self._raw_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # The request before the switch is whole; the switch itself is declined by ignoring it (RFC 9110 section 7.8).
+            self._broken = True
+        except (httptools.HttpParserError, httptools.HttpParserCallbackError):
+            self._break(Refused(Reason.MALFORMED_HTTP))
+            return
+        self._bound_raw_bytes()
+
+    def _bound_raw_bytes(self) -> None:
+        """What the parser holds back is bounded too: an endless header, or chunk extensions without chunks."""
+        bounds = self._door.bounds
+        if self._request is None:
+            return
+        if not self._in_body and self._head_bytes > bounds.max_head_bytes:
+            self._break(Refused(Reason.HEADERS_TOO_LARGE, {"allowedBytes": bounds.max_head_bytes}))
+        elif self._raw_bytes > 2 * (bounds.max_head_bytes + bounds.max_body_bytes):
+            self._break(Refused(Reason.BODY_TOO_LARGE, {"allowedBytes": bounds.max_body_bytes}))
+
+    # httptools
+
+    def on_message_begin(self) -> None:
+        if self._request is None or self._request.method:
+            self._begin(self._door.clock.monotonic())
+
+    def on_url(self, target: bytes) -> None:
+        cast(Request, self._request).target += target
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        request = cast(Request, self._request)
+        if self._in_body:
+            return  # a trailer: dropped, never merged (RFC 9110 section 6.5.1)
+        name = name.lower()
+        if name in request.headers:
+            if name in ONCE_ONLY:
+                request.refused = Refused(Reason.MALFORMED_HTTP, message=f"{name.decode('latin-1')} is there twice.")
+            value = request.headers[name] + b", " + value
+        request.headers[name] = value
+        self._head_bytes_of(request)
+
+    def _head_bytes_of(self, request: Request) -> None:
+        if len(request.headers) > 128:
+            request.refused = Refused(Reason.HEADERS_TOO_LARGE, {"allowedHeaders": 128})
+
+    def on_headers_complete(self) -> None:
+        request, bounds = cast(Request, self._request), self._door.bounds
+        headers = request.headers
+        self._in_body = True
+        request.method = self._parser.get_method()
+        request.chunks_allowed = self._parser.get_http_version() == "1.1"
+        request.keep_alive = self._parser.should_keep_alive()
+        size = sum(len(name) + len(value) + 4 for name, value in headers.items()) + len(request.target)
+        if size > bounds.max_head_bytes:
+            request.refused = Refused(Reason.HEADERS_TOO_LARGE, {"allowedBytes": bounds.max_head_bytes})
+        elif request.refused is None:
+            request.refused = judge_frame(request, bounds.max_body_bytes)
+        if request.refused is not None:
+            self._break(request.refused)
+            return
+        if b"expect" in headers and not self._waiting and self._reply is None:
+            self._transport.write(_CONTINUE)
+        self.deadline = self._door.clock.monotonic() + bounds.body_timeout_seconds
+
+    def on_body(self, body: bytes) -> None:
+        if self._broken:
+            return
+        self._body_bytes += len(body)
+        if self._body_bytes > self._door.bounds.max_body_bytes:
+            self._break(Refused(Reason.BODY_TOO_LARGE, {"allowedBytes": self._door.bounds.max_body_bytes}))
+            return
+        self._parts.append(body)
+
+    def on_message_complete(self) -> None:
+        if self._broken:
+            return
+        request = cast(Request, self._request)
+        request.body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        self._request = None
+        if self._reply is None:
+            self._answer(request)
+            return
+        self._waiting.append(request)
+        if len(self._waiting) >= _MAX_PIPELINED:
+            self._transport.pause_reading()
+
+    # One request after the other
+
+    def _begin(self, now: float) -> None:
+        self._request = Request(now, headers={})
+        self._parts = []
+        self._body_bytes = self._head_bytes = self._raw_bytes = 0
+        self._in_body = False
+        self.deadline = now + self._door.bounds.head_timeout_seconds
+
+    def _idle(self) -> None:
+        self.deadline = self._door.clock.monotonic() + self._door.bounds.idle_timeout_seconds
+
+    def _answer(self, request: Request) -> None:
+        reply = self._reply = CallerReply(self, request)
+        self.deadline = 0.0
+        task = self._loop.create_task(self._serve(request, reply))
+        reply.task = task
+        self._state.tasks.add(task)
+        task.add_done_callback(self._state.tasks.discard)
+
+    async def _serve(self, request: Request, reply: "CallerReply") -> None:
+        door = self._door
+        try:
+            door.admission.enter()
+        except Refused as refused:
+            await self._say_no(refused, request, reply)
+            return
+        try:
+            path, _, query = request.target.partition(b"?")
+            name = path.decode("latin-1")
+            if request.method == b"POST" and name in door.live.view.endpoints:
+                await door.exchange.answer(Arrival(name, query, request.headers, request.body, request.started), reply)
+                return
+            check_origin(request.headers, door.live.view.hosts, door.live.view.origins)
+            reply.respond(await ask_application(door.application, request.method, path, query, request.headers, request.body))
+        except Refused as refused:
+            await self._say_no(refused, request, reply)
+        finally:
+            door.admission.leave()
+
+    async def _say_no(self, refused: Refused, request: Request, reply: "CallerReply") -> None:
+        path = request.target.partition(b"?")[0].decode("latin-1")
+        answer = await self._door.exchange.refuse_frame(refused, path, request.started)
+        reply.whole(answer.status, answer.headers, answer.body)
+
+    def _break(self, refused: Refused) -> None:
+        """The framing is broken or over a bound: refuse, and read no more from this connection."""
+        if self._broken:
+            return
+        self._broken = True
+        self._transport.pause_reading()
+        request = self._request or Request(self._door.clock.monotonic(), headers={})
+        request.refused = refused
+        request.keep_alive = False
+        self._request = None
+        self.deadline = 0.0
+        if self._reply is None:
+            self._refuse_frame(refused, request)
+        else:
+            self._waiting.append(request)
+
+    def _refuse_frame(self, refused: Refused, request: Request | None = None) -> None:
+        request = request or Request(self._door.clock.monotonic(), headers={})
+        request.keep_alive = False
+        self._broken = True
+        reply = self._reply = CallerReply(self, request)
+        task = reply.task = self._loop.create_task(self._say_no(refused, request, reply))
+        self._state.tasks.add(task)
+        task.add_done_callback(self._state.tasks.discard)
+
+    def finished(self, reply: "CallerReply", *, keep_alive: bool) -> None:
+        """A reply is out; the next request, if one waits, comes now."""
+        if self._reply is not reply:
+            return
+        self._reply = None
+        if self._closing:
+            return
+        if not keep_alive or (self._broken and not self._waiting):
+            self.close()
+        elif self._waiting:
+            request = self._waiting.popleft()
+            if request.refused is not None:
+                self._refuse_frame(request.refused, request)
+                return
+            if not self._broken:
+                self._transport.resume_reading()
+            self._answer(request)
+        elif self._half_closed:
+            self.close()
+        elif self._request is None:
+            self._idle()
+
+    # What replies use
+
+    def write(self, data: bytes) -> None:
+        """Send bytes, if the connection still stands."""
+        if not self._closing:
+            self._transport.write(data)
+
+    async def room(self) -> None:
+        """Return once the client has taken enough of what was sent."""
+        if self._drained is not None:
+            await self._drained
+
+    @property
+    def connected(self) -> bool:
+        """False once the connection is gone or was given up."""
+        return not self._closing and not self._transport.is_closing()
+
+    @property
+    def door(self) -> Door:
+        """What all connections share."""
+        return self._door
+
+    @property
+    def common_headers(self) -> bytes:
+        """Date, kept by uvicorn once a second (RFC 9110 section 6.6.1)."""
+        return b"".join([b"%b: %b\r\n" % header for header in self._state.default_headers])
+
+    @property
+    def ends_after_this(self) -> bool:
+        """The connection is not kept for another request."""
+        return self._closing or (self._broken and not self._waiting) or (self._half_closed and not self._waiting)
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What waits for a slow reader."""
+        return self._transport.get_write_buffer_size()
+
+    def close(self) -> None:
+        """End the connection after what was written is out. A client that is still sending is not left with a reset: see RFC 9112 section 9.6."""
+        if not self._closing:
+            self._closing = True
+            if self._broken and not self._half_closed and self._transport.can_write_eof():
+                self._transport.write_eof()
+                self._loop.call_later(0.5, self._transport.abort)
+                self._transport.resume_reading()
+            else:
+                self._transport.close()
+
+    # uvicorn
+
+    def shutdown(self) -> None:
+        """The process drains: idle connections end now, others after their answer."""
+        if self._reply is None:
+            self.close()
+        else:
+            self._broken = True
+            self._waiting.clear()
+
+    def expire(self, now: float) -> None:
+        """Called every second: end what is too slow."""
+        if self._reply is not None:
+            self._reply.keep_open(now)
+        if self.stalled_since and now - self.stalled_since > self._door.bounds.write_timeout_seconds:
+            self.abort()
+        elif self.deadline and now > self.deadline and not self._closing:
+            if self._request is None:
+                self.close()
+            else:
+                self._break(Refused(Reason.REQUEST_TOO_SLOW))
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self._closing = True
+        self._transport.abort()
+
+
+class CallerReply:
+    """The way back to the caller of one request; see `gateway.arrival.Reply`."""
+
+    __slots__ = ("_beat", "_cancels", "_connection", "_done", "_probes", "_request", "_streaming", "_waits", "bytes_out", "task")
+
+    def __init__(self, connection: Connection, request: Request) -> None:
+        self._connection = connection
+        self._request = request
+        self._streaming = False
+        self._done = False
+        self._cancels = False
+        self._waits = False
+        self._beat: asyncio.TimerHandle | None = None
+        self._probes: list[asyncio.TimerHandle] = []
+        self.bytes_out = 0
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def connected(self) -> bool:
+        """See `gateway.arrival.Reply`."""
+        return self._connection.connected
+
+    def cancel_when_left(self) -> None:
+        """See `gateway.arrival.Reply`. From now on comments also keep a long call's connection open."""
+        self._cancels = True
+        if not self._connection.connected:
+            self.lost()
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self._stop()
+        if self._cancels and not self._done and self.task is not None:
+            self.task.cancel()
+
+    def probe(self) -> None:
+        """The caller half-closed its side, or went away: only writing tells which."""
+        if self._cancels and not self._done and not self._probes:
+            self._begin()
+            loop = asyncio.get_running_loop()
+            self._probes = [loop.call_later(after, self._comment) for after in _PROBES_SECONDS]
+
+    def may_wait(self) -> None:
+        """See `gateway.arrival.Reply`."""
+        self._waits = True
+
+    def keep_open(self, now: float) -> None:
+        """Called every second: a call that waits for long begins its stream, whose comments keep the connection open."""
+        if self._waits and not self._streaming and now - self._request.started > self._connection.door.bounds.keep_alive_comment_seconds:
+            self._begin()
+            self._comment()
+
+    def whole(self, status: int, headers: bytes, body: bytes) -> None:
+        """See `gateway.arrival.Reply`."""
+        if self._streaming:
+            self._write_event(body)
+            self._finish_stream()
+            return
+        connection, keep_alive = self._connection, self._keep_alive()
+        connection.write(
+            b"%b%b%b%b%bcontent-length: %d\r\n\r\n%b"
+            % (
+                _STATUS_LINE[status],
+                connection.common_headers,
+                headers,
+                _FIXED,
+                b"" if keep_alive else b"connection: close\r\n",
+                len(body),
+                body,
+            )
+        )
+        self.bytes_out += len(body)
+        self._finish(keep_alive)
+
+    def respond(self, response: Response) -> None:
+        """The answer of the ASGI application."""
+        headers = b"".join([b"%b: %b\r\n" % header for header in response.headers if header[0].lower() != b"content-length"])
+        body = b"" if self._request.method == b"HEAD" else response.body
+        self.whole(response.status, headers, body)
+
+    async def event(self, data: bytes) -> None:
+        """See `gateway.arrival.Reply`."""
+        if not self._connection.connected:
+            return
+        self._begin()
+        self._write_event(data)
+        await self._connection.room()
+
+    def end(self) -> None:
+        """See `gateway.arrival.Reply`."""
+        self._begin()
+        self._finish_stream()
+
+    def _begin(self) -> None:
+        if self._streaming or self._done:
+            return
+        self._streaming = True
+        framing = b"transfer-encoding: chunked\r\n" if self._request.chunks_allowed else b""
+        closing = b"" if self._keep_alive() else b"connection: close\r\n"
+        self._connection.write(b"%b%b%b%b%b\r\n" % (_STATUS_LINE[200], self._connection.common_headers, _STREAM_HEAD, framing, closing))
+        self._schedule_beat()
+
+    def _keep_alive(self) -> bool:
+        return self._request.keep_alive and self._request.chunks_allowed and not self._connection.ends_after_this
+
+    def _schedule_beat(self) -> None:
+        seconds = self._connection.door.bounds.keep_alive_comment_seconds
+        self._beat = asyncio.get_running_loop().call_later(seconds, self._comment)
+
+    def _comment(self) -> None:
+        if self._done or not self._connection.connected:
+            return
+        self._write_chunk(COMMENT)
+        if self._beat is not None:
+            self._beat.cancel()
+        self._schedule_beat()
+
+    def _write_event(self, data: bytes) -> None:
+        self.bytes_out += len(data)
+        self._write_chunk(event(data))
+
+    def _write_chunk(self, data: bytes) -> None:
+        self._connection.write(b"%x\r\n%b\r\n" % (len(data), data) if self._request.chunks_allowed else data)
+
+    def _finish_stream(self) -> None:
+        if self._done:
+            return
+        if self._request.chunks_allowed:
+            self._connection.write(b"0\r\n\r\n")
+        self._finish(self._keep_alive())
+
+    def _finish(self, keep_alive: bool) -> None:
+        self._done = True
+        self._stop()
+        self._connection.finished(self, keep_alive=keep_alive)
+
+    def _stop(self) -> None:
+        for handle in (self._beat, *self._probes):
+            if handle is not None:
+                handle.cancel()
+
+
+def judge_frame(request: Request, max_body_bytes: int) -> Refused | None:
+    """What RFC 9112 leaves open and this gateway does not take: the refusal of a request's head, or None."""
+    headers = request.headers
+    if request.target.startswith((b"http://", b"https://")):
+        request.target, headers[b"host"] = origin_form(request.target)
+    if not request.target.startswith(b"/"):
+        return Refused(Reason.MALFORMED_HTTP, message="The request target is not a path.")
+    if b"host" not in headers:
+        return Refused(Reason.MALFORMED_HTTP, message="Host is missing.")
+    encoding = headers.get(b"transfer-encoding")
+    if encoding is not None and (encoding.lower() != b"chunked" or b"content-length" in headers or not request.chunks_allowed):
+        return Refused(Reason.MALFORMED_HTTP, message="Transfer-Encoding is not chunked alone.")
+    length = headers.get(b"content-length")
+    if length is not None and not length.isdigit():
+        return Refused(Reason.MALFORMED_HTTP, message="Content-Length is not one number.")
+    if length is not None and (len(length) > 12 or int(length) > max_body_bytes):
+        return Refused(Reason.BODY_TOO_LARGE, {"allowedBytes": max_body_bytes})
+    if length is None and encoding is None and request.method == b"POST":
+        return Refused(Reason.LENGTH_REQUIRED)
+    if headers.get(b"expect", b"100-continue").lower() != b"100-continue":
+        return Refused(Reason.EXPECTATION_FAILED)
+    return None
+
+
+def origin_form(target: bytes) -> tuple[bytes, bytes]:
+    """Path and host of an absolute-form target, whose host overrides the header (RFC 9112 section 3.2.2)."""
+    authority, slash, path = target.partition(b"://")[2].partition(b"/")
+    return slash + path or b"/", authority
+
+
+def sweep(connections: Iterable[Connection], now: float, max_unsent_bytes: int) -> None:
+    """Every second: end what is too slow, and the largest of what waits for slow readers if it is too much together."""
+    stalled = []
+    for connection in list(connections):
+        connection.expire(now)
+        if connection.stalled_since:
+            stalled.append(connection)
+    unsent = sum(connection.unsent_bytes for connection in stalled)
+    for connection in sorted(stalled, key=lambda one: one.unsent_bytes, reverse=True):
+        if unsent <= max_unsent_bytes:
+            return
+        unsent -= connection.unsent_bytes
+        connection.abort()
+
+
+__all__ = ("Answer", "Bounds", "Connection", "Door", "sweep")

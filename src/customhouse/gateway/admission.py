@@ -1,0 +1,63 @@
+"""May one more come in now: the rates of callers and tenants, and the calls in flight at each server.
+
+Kept in this process: one gateway process holds all of them, so nothing is counted twice.
+"""
+
+import math
+from collections import OrderedDict
+
+from customhouse.core.budget import Bucket, Rate, full, take
+from customhouse.core.identity import Caller
+from customhouse.core.manifest import ServerDefinition
+from customhouse.core.refusal import Reason, Refused
+
+_MAX_BUCKETS = 100_000
+"""Buckets kept; the least recently used go first, which are the fullest."""
+
+
+class Admission:
+    """The limits of one gateway process."""
+
+    def __init__(self, caller_rate: Rate, tenant_rate: Rate, max_requests_in_flight: int) -> None:
+        self._caller_rate = caller_rate
+        self._tenant_rate = tenant_rate
+        self._max_in_flight = max_requests_in_flight
+        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+        self._at_server: dict[str, int] = {}
+        self.in_flight = 0
+
+    def enter(self) -> None:
+        """One more request is inside. Raises `Refused` OVERLOADED; every success is followed by one `leave`."""
+        if self.in_flight >= self._max_in_flight:
+            raise Refused(Reason.OVERLOADED, {"retryAfterSeconds": 1}, headers=(("Retry-After", "1"),))
+        self.in_flight += 1
+
+    def leave(self) -> None:
+        """A request that came in is done."""
+        self.in_flight -= 1
+
+    def take(self, caller: Caller, now: float) -> None:
+        """One request of a caller, against its own rate and its tenant's. Raises `Refused` RATE_LIMITED."""
+        self._take("c" + caller.context_digest, self._caller_rate, now)
+        self._take("t" + caller.tenant, self._tenant_rate, now)
+
+    def _take(self, key: str, rate: Rate, now: float) -> None:
+        bucket, wait_seconds = take(self._buckets.get(key) or full(rate, now), rate, now)
+        self._buckets[key] = bucket
+        self._buckets.move_to_end(key)
+        if len(self._buckets) > _MAX_BUCKETS:
+            self._buckets.popitem(last=False)
+        if wait_seconds:
+            after = math.ceil(wait_seconds)
+            raise Refused(Reason.RATE_LIMITED, {"retryAfterSeconds": after}, headers=(("Retry-After", str(after)),))
+
+    def call(self, server: ServerDefinition) -> None:
+        """One more call in flight at a server. Raises `Refused` BUSY; every success is followed by one `called`."""
+        count = self._at_server.get(server.name, 0)
+        if count >= server.max_concurrent_calls:
+            raise Refused(Reason.BUSY, {"retryAfterSeconds": 1})
+        self._at_server[server.name] = count + 1
+
+    def called(self, server: ServerDefinition) -> None:
+        """A call at a server has ended."""
+        self._at_server[server.name] -= 1

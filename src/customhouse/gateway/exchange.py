@@ -1,0 +1,518 @@
+"""The life of one call, top to bottom: the door, who, how often, what the name means, is it allowed, write it down, ask, record.
+
+Each step's output is the next step's input. `answer` is the one exit: whatever happened, exactly one closing record is written before the
+answer's last byte, and an answer that cannot be recorded is not sent.
+"""
+
+import asyncio
+import hmac
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from customhouse.core.catalogue import Endpoint, Prompt, Resource, Tool
+from customhouse.core.identity import Caller
+from customhouse.core.listing import greeting, listed
+from customhouse.core.manifest import Era, ServerDefinition
+from customhouse.core.permit import Permit, permit
+from customhouse.core.policy import ActionRef, Policy
+from customhouse.core.protocol.envelope import InEnvelope, Message, read_message
+from customhouse.core.protocol.origin import check_origin
+from customhouse.core.protocol.paramheaders import headers_for, mismatch
+from customhouse.core.protocol.results import answer_bytes, refusal, relayed, relayed_error, stamped, tool_error
+from customhouse.core.protocol.revisions import LOG_LEVELS, META_LOG_LEVEL, PREFIX
+from customhouse.core.protocol.tracing import trace_id_of
+from customhouse.core.record import Record
+from customhouse.core.refusal import Reason, Refused
+from customhouse.core.schemas import lookalikes
+from customhouse.gateway.admission import Admission
+from customhouse.gateway.arrival import Arrival, Reply
+from customhouse.gateway.live import Live, View
+from customhouse.gateway.session import Peers, severe_enough
+from customhouse.gateway.trail import Trail
+from customhouse.ports.traffic import Ask, Clock, Ledger, Upstreams, Verifier
+
+log = logging.getLogger(__name__)
+
+_encode = msgspec.json.Encoder().encode
+_canonical = msgspec.json.Encoder(order="sorted").encode
+
+JSON = b"content-type: application/json\r\n"
+
+NOTIFICATIONS = frozenset(
+    {"notifications/initialized", "notifications/cancelled", "notifications/progress", "notifications/roots/list_changed"}
+)
+
+_MAX_LISTS = 10_000
+"""Encoded lists kept; when there are more, all are dropped and made again at need."""
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False):
+    """What goes back: HTTP status, header lines and a body."""
+
+    status: int
+    headers: bytes
+    body: bytes
+
+
+class Call(msgspec.Struct, gc=False):
+    """One request with everything the first steps established."""
+
+    message: Message
+    caller: Caller
+    endpoint: Endpoint
+    arrival: Arrival
+    reply: Reply
+    trail: Trail
+    view: View
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a name stands for, whatever its kind: enough to decide about it and to ask for it."""
+
+    server: ServerDefinition
+    kind: str
+    name: str
+    pinned_name: str
+    """The name in the pin; the template's text for a resource under a template."""
+    pin_digest: str
+    action: ActionRef
+    effect: str
+    changes_things: bool
+    scopes: tuple[str, ...]
+    call_timeout_seconds: float
+
+
+class Exchange:
+    """Answers the POST requests of all MCP endpoints."""
+
+    def __init__(
+        self,
+        *,
+        live: Live,
+        verifier: Verifier,
+        admission: Admission,
+        upstreams: Upstreams,
+        ledger: Ledger,
+        clock: Clock,
+        new_id: Callable[[], str],
+        argument_key: bytes,
+        public_url: str,
+        observe: Callable[[Record], None],
+    ) -> None:
+        self._live = live
+        self._verifier = verifier
+        self._admission = admission
+        self._upstreams = upstreams
+        self._ledger = ledger
+        self._clock = clock
+        self._new_id = new_id
+        self._argument_key = argument_key
+        self._public_url = public_url
+        self._observe = observe
+        self._peers = Peers()
+        self._lists: dict[tuple[View, str, str, str, Era], bytes] = {}
+        self._methods: Mapping[str, Callable[[Call], Awaitable[Answer | None]]] = {
+            "initialize": self._greet,
+            "server/discover": self._greet,
+            "ping": self._ping,
+            "logging/setLevel": self._set_level,
+            "tools/list": self._list,
+            "prompts/list": self._list,
+            "resources/list": self._list,
+            "resources/templates/list": self._list,
+            "tools/call": self._call_tool,
+            "prompts/get": self._get_prompt,
+            "resources/read": self._read_resource,
+            "completion/complete": self._complete,
+        }
+
+    async def answer(self, arrival: Arrival, reply: Reply) -> None:
+        """Answer one request. Raises nothing but cancellation, after it was recorded."""
+        trail = Trail(self._new_id(), arrival.path, arrival.started, len(arrival.body))
+        cancelled: asyncio.CancelledError | None = None
+        try:
+            answer = await self._carry(arrival, reply, trail)
+        except asyncio.CancelledError as left:
+            cancelled, answer = left, None
+            trail.outcome = "cancelled" if reply.connected else "caller_left"
+        except Refused as refused:
+            answer = self._refuse(refused, trail)
+        except Exception:  # the one exit: a defect of the gateway is answered, recorded and logged, never swallowed
+            log.exception("call %s broke the gateway", trail.call_id)
+            answer = self._refuse(Refused(Reason.GATEWAY_BROKE), trail)
+        try:
+            await self._close(trail, reply.bytes_out + (len(answer.body) if answer else 0))
+        except Refused as unrecorded:
+            answer = self._refuse(unrecorded, trail)
+        if answer is not None:
+            reply.whole(answer.status, answer.headers, answer.body)
+        else:
+            reply.end()
+        if cancelled is not None and not reply.connected:
+            raise cancelled
+
+    async def _carry(self, arrival: Arrival, reply: Reply, trail: Trail) -> Answer | None:
+        view = self._live.view
+        # 1. The door: a page from elsewhere, a form, a client that could not read the answer.
+        check_origin(arrival.headers, view.hosts, view.origins)
+        check_media(arrival)
+        if self._live.draining:
+            raise Refused(Reason.DRAINING)
+        endpoint = view.endpoints[arrival.path]
+
+        # 2. Who is asking.
+        caller = trail.caller = await self._identify(arrival, endpoint)
+        if not endpoint.serves(caller):
+            raise Refused(Reason.UNKNOWN_PATH)
+
+        # 3. How often this caller and this tenant may come.
+        self._admission.take(caller, self._clock.monotonic())
+
+        # 4. What is said, strictly read, and the headers against it.
+        message = read_message(arrival.body, arrival.headers)
+        trail.method, trail.era, trail.revision = message.method, message.era.value, message.revision
+        if message.is_notification and message.method not in NOTIFICATIONS:
+            trail.method = "notifications/other"  # a name that a client made up stays out of labels
+        trail.trace_id = trace_id_of(message.meta) or trail.call_id
+        call = Call(message, caller, endpoint, arrival, reply, trail, view)
+        if message.is_notification:
+            return self._notice(call)
+        if message.era is Era.MODERN:
+            reply.cancel_when_left()
+        try:
+            return await self._methods[message.method](call)
+        except Refused as refused:
+            raise InEnvelope(refused, message.id, message.era) from refused
+
+    async def _identify(self, arrival: Arrival, endpoint: Endpoint) -> Caller:
+        """The caller behind the bearer token. Refusals carry the challenge of RFC 9728 section 5.1."""
+        try:
+            token = bearer_token(arrival)
+            return self._verifier.known(token, endpoint.resource) or await self._verifier.verify(token, endpoint.resource)
+        except Refused as refused:
+            if refused.reason.row.status == 401:
+                error = "" if refused.reason is Reason.NO_TOKEN else "invalid_token"
+                refused.headers = (self._challenge(endpoint, error, endpoint.scopes),)
+            raise
+
+    def _challenge(self, endpoint: Endpoint, error: str, scopes: tuple[str, ...]) -> tuple[str, str]:
+        metadata = f"{self._public_url}/.well-known/oauth-protected-resource{endpoint.path}"
+        parts = [f'error="{error}"'] if error else []
+        parts.append(f'resource_metadata="{metadata}"')
+        if scopes:
+            parts.append(f'scope="{" ".join(scopes)}"')
+        return "WWW-Authenticate", "Bearer " + ", ".join(parts)
+
+    # Answered from the view
+
+    def _notice(self, call: Call) -> Answer:
+        """A notification. Only a legacy cancellation means anything; a modern client cancels by closing its stream."""
+        message = call.message
+        if message.era is Era.LEGACY and message.method == "notifications/cancelled":
+            self._peers.cancel((call.caller.context_digest, call.endpoint.path), message.params.get("requestId"))
+        call.trail.outcome = "accepted"
+        return Answer(202, b"", b"")
+
+    async def _greet(self, call: Call) -> Answer:
+        info = call.view.server_info
+        result = greeting(call.endpoint, call.caller, call.message.era, info, call.message.params.get("protocolVersion"))
+        return self._own(call, result)
+
+    async def _ping(self, call: Call) -> Answer:
+        return self._own(call, {})
+
+    async def _set_level(self, call: Call) -> Answer:
+        level = call.message.params.get("level")
+        if level not in LOG_LEVELS:
+            raise Refused(Reason.INVALID_PARAMS, message="`level` is not a log level.")
+        self._peers.set_level((call.caller.context_digest, call.endpoint.path), level)
+        return self._own(call, {})
+
+    async def _list(self, call: Call) -> Answer:
+        if "cursor" in call.message.params:
+            raise Refused(Reason.INVALID_PARAMS, message="The cursor is not one of this gateway's: lists come whole.")
+        message, view = call.message, call.view
+        key = (view, call.endpoint.path, message.method, call.caller.context_digest, message.era)
+        encoded = self._lists.get(key)
+        if encoded is None:
+            result = listed(call.endpoint, message.method, call.caller, message.era, view.policy.visible)
+            encoded = _encode(stamped(result, message.era, message.method, view.server_info))
+            if len(self._lists) >= _MAX_LISTS:
+                self._lists.clear()
+            self._lists[key] = encoded
+        call.trail.outcome = "listed"
+        call.trail.policy_digest = view.policy.digest
+        return Answer(200, JSON, answer_bytes(message.id, encoded))
+
+    def _own(self, call: Call, result: Mapping[str, Any]) -> Answer:
+        message = call.message
+        call.trail.outcome = "answered"
+        encoded = _encode(stamped(result, message.era, message.method, call.view.server_info))
+        return Answer(200, JSON, answer_bytes(message.id, encoded))
+
+    # Relayed
+
+    async def _call_tool(self, call: Call) -> Answer | None:
+        params = call.message.params
+        tool = call.endpoint.tool(params.get("name"))
+        entry = entry_of_tool(tool)
+        self._may_see(call, entry)
+        arguments = params.get("arguments")
+        if arguments is None:
+            arguments = {}
+        if type(arguments) is not dict:
+            raise Refused(Reason.INVALID_PARAMS, message="`arguments` is not an object.")
+        self._digest(call, arguments)
+        try:
+            check_arguments(tool, arguments, call)
+        except Refused as refused:
+            if refused.reason is not Reason.INVALID_ARGUMENTS:
+                raise
+            call.trail.outcome = refused.reason.name
+            return Answer(200, JSON, tool_error(refused, call.message.id, call.message.era, call.view.server_info))
+        granted = self._admit(call, entry, arguments)
+        mirrored = headers_for(tool.header_parameters, arguments) if call.message.era is Era.MODERN else ()
+        return await self._relay(call, entry, granted, {**params, "name": tool.name, "arguments": arguments}, mirrored)
+
+    async def _get_prompt(self, call: Call) -> Answer | None:
+        params = call.message.params
+        prompt = call.endpoint.prompt(params.get("name"))
+        entry = entry_of_prompt(prompt)
+        self._may_see(call, entry)
+        self._digest(call, params.get("arguments"))
+        return await self._relay(call, entry, self._admit(call, entry, {}), {**params, "name": prompt.name})
+
+    async def _read_resource(self, call: Call) -> Answer | None:
+        params = call.message.params
+        entry = entry_of_resource(call.endpoint.resource_at(params.get("uri")), str(params.get("uri")), call.view.policy)
+        self._may_see(call, entry)
+        return await self._relay(call, entry, self._admit(call, entry, {}), params)
+
+    async def _complete(self, call: Call) -> Answer | None:
+        """Completion of an argument: allowed to whoever may get the prompt or read the resource that it belongs to."""
+        params = call.message.params
+        ref = params.get("ref")
+        if type(ref) is not dict:
+            raise Refused(Reason.INVALID_PARAMS, message="`ref` is not an object.")
+        if ref.get("type") == "ref/prompt":
+            prompt = call.endpoint.prompt(ref.get("name"))
+            entry = entry_of_prompt(prompt)
+            params = {**params, "ref": {**ref, "name": prompt.name}}
+        elif ref.get("type") == "ref/resource":
+            entry = entry_of_resource(template_or_resource(call.endpoint, ref.get("uri")), str(ref.get("uri")), call.view.policy)
+        else:
+            raise Refused(Reason.INVALID_PARAMS, message="`ref` names neither a prompt nor a resource.")
+        self._may_see(call, entry)
+        self._digest(call, params.get("argument"))
+        return await self._relay(call, entry, self._admit(call, entry, {}), params)
+
+    def _may_see(self, call: Call, entry: Entry) -> None:
+        """What a caller may not even list answers like a name that does not exist."""
+        if entry.server.tenant != call.caller.tenant or not call.view.policy.visible(call.caller, entry.action):
+            raise Refused(Reason.UNKNOWN_NAME, {"uri": entry.name} if entry.kind != "tool" and entry.kind != "prompt" else {})
+        call.trail.means(entry.server, entry.name, entry.pin_digest, entry.effect)
+        if self._live.is_drifted(entry.server.name, entry.kind, entry.pinned_name):
+            raise Refused(Reason.DRIFTED)
+
+    def _digest(self, call: Call, arguments: object) -> None:
+        call.trail.argument_digest = hmac.digest(self._argument_key, _canonical(arguments), "sha256").hex()
+
+    def _admit(self, call: Call, entry: Entry, arguments: Mapping[str, Any]) -> Permit:
+        """The decision: policy, then scopes. The one place where a permit is made."""
+        trail, policy = call.trail, call.view.policy
+        decision = policy.decide(call.caller, entry.action, arguments, call.endpoint.portal)
+        trail.policy_digest, trail.reasons = policy.digest, decision.reasons
+        trail.decision = "permit" if decision.permitted else "deny"
+        if decision.errors:
+            trail.decision = "deny"
+            raise Refused(Reason.POLICY_BROKE, note="; ".join(decision.errors)[:500])
+        if not decision.permitted:
+            raise Refused(Reason.NOT_PERMITTED, {"rules": decision.reasons})
+        if not call.caller.scopes.issuperset(entry.scopes):
+            trail.decision = "deny"
+            challenge = self._challenge(call.endpoint, "insufficient_scope", tuple(sorted(entry.scopes)))
+            raise Refused(Reason.INSUFFICIENT_SCOPE, {"scopes": sorted(entry.scopes)}, headers=(challenge,))
+        return permit(trail.call_id, call.caller, entry.server, changes_things=entry.changes_things)
+
+    async def _relay(
+        self, call: Call, entry: Entry, granted: Permit, params: Mapping[str, Any], mirrored: Any = ()
+    ) -> Answer | None:
+        message, trail = call.message, call.trail
+        call.reply.may_wait()
+        self._admission.call(entry.server)
+        peer, task = (call.caller.context_digest, call.endpoint.path), asyncio.current_task()
+        assert task is not None  # an exchange is always a task
+        self._peers.begin(peer, message.id, task)
+        try:
+            if entry.changes_things or not self._ledger.writable:
+                await self._ledger.append(trail.record("intent", self._clock.now(), self._clock.monotonic(), 0), durable=True)
+            trail.upstream_era = message.era.value
+            least = self._least_level(call, peer)
+            ask = Ask(
+                message.method,
+                {key: value for key, value in params.items() if key != "_meta"},
+                message.era,
+                trail.started + entry.call_timeout_seconds,
+                {key: value for key, value in message.meta.items() if not key.startswith(PREFIX) and key != "progressToken"},
+                message.progress_token is not None,
+                least if message.era is Era.MODERN else "",
+                mirrored,
+            )
+            began = self._clock.monotonic()
+            try:
+                answered = await self._upstreams.call(granted, ask, Passing(call, least))
+            finally:
+                trail.upstream_us = int((self._clock.monotonic() - began) * 1e6)
+        except asyncio.CancelledError:
+            if call.reply.connected:  # the client gave this request up by name: it gets no answer (2025-11-25, utilities/cancellation)
+                trail.outcome = "cancelled"
+            raise
+        finally:
+            self._peers.finish(peer, message.id, task)
+            self._admission.called(entry.server)
+        if answered.error is not None:
+            return self._relayed_error(call, answered.error)
+        result, is_error = relayed(answered.result or {}, message.era, message.method, call.view.server_info)
+        trail.outcome = "tool_error" if is_error else "answered"
+        return Answer(200, JSON, answer_bytes(message.id, _encode(result)))
+
+    def _least_level(self, call: Call, peer: tuple[str, str]) -> str:
+        """The least severity of log messages to pass on; empty for none. A modern client gets only what it asked for in this request."""
+        if call.message.era is Era.MODERN:
+            level: str = call.message.meta.get(META_LOG_LEVEL, "")
+            return level
+        return self._peers.level(peer)
+
+    def _relayed_error(self, call: Call, error: dict[str, Any]) -> Answer:
+        status, translated = relayed_error(error, call.message.era)
+        if error["code"] in (-32020, -32022):
+            raise Refused(Reason.UPSTREAM_BROKE_PROTOCOL, note=f"error {error['code']} for the gateway's own request")
+        call.trail.outcome = "server_error"
+        call.trail.note = f"server error {error['code']}"
+        return Answer(status, JSON, _encode({"jsonrpc": "2.0", "id": call.message.id, "error": translated}))
+
+    # The exits
+
+    async def refuse_frame(self, refused: Refused, path: str, started: float) -> Answer:
+        """Word and record a refusal of something that never became a request."""
+        trail = Trail(self._new_id(), path[:256], started, 0)
+        answer = self._refuse(refused, trail)
+        try:
+            await self._close(trail, len(answer.body))
+        except Refused as unrecorded:
+            answer = self._refuse(unrecorded, trail)
+        return answer
+
+    def _refuse(self, refused: Refused, trail: Trail) -> Answer:
+        trail.outcome, trail.note = refused.reason.name, refused.note or trail.note
+        message_id, era = (refused.message_id, refused.era) if isinstance(refused, InEnvelope) else (None, Era.MODERN)
+        if isinstance(refused, InEnvelope):
+            trail.era = era.value
+        status, body = refusal(refused, message_id, era, trail.call_id)
+        headers = b"".join(f"{name}: {value}\r\n".encode("latin-1") for name, value in refused.headers)
+        return Answer(status, JSON + headers, body)
+
+    async def _close(self, trail: Trail, bytes_out: int) -> None:
+        record = trail.record("closing", self._clock.now(), self._clock.monotonic(), bytes_out)
+        self._observe(record)
+        await self._ledger.append(record, durable=False)
+
+
+class Passing:
+    """Passes progress and log messages of one call on to its caller."""
+
+    __slots__ = ("_call", "_least")
+
+    def __init__(self, call: Call, least: str) -> None:
+        self._call = call
+        self._least = least
+
+    async def notify(self, method: str, params: dict[str, Any]) -> None:
+        """See `ports.traffic.Listener`. The caller's own progress token takes the place of the gateway's."""
+        if method == "notifications/progress":
+            params = {**params, "progressToken": self._call.message.progress_token}
+        elif not self._least or not severe_enough(params.get("level"), self._least):
+            return
+        await self._call.reply.event(_encode({"jsonrpc": "2.0", "method": method, "params": params}))
+
+
+def check_media(arrival: Arrival) -> None:
+    """The body is declared as JSON and the client can read both forms of an answer. Raises `Refused`."""
+    headers = arrival.headers
+    if headers.get(b"content-type", b"").split(b";")[0].strip().lower() != b"application/json":
+        raise Refused(Reason.WRONG_CONTENT_TYPE)
+    accept = headers.get(b"accept", b"").lower()
+    if not (b"application/json" in accept and b"text/event-stream" in accept) and b"*/*" not in accept:
+        raise Refused(Reason.NOT_ACCEPTABLE)
+
+
+def bearer_token(arrival: Arrival) -> bytes:
+    """The token of the Authorization header. Raises `Refused` NO_TOKEN or TOKEN_IN_QUERY (MCP 2026-07-28, basic/authorization)."""
+    if b"access_token=" in arrival.query.lower():
+        raise Refused(Reason.TOKEN_IN_QUERY)
+    scheme, _, token = arrival.headers.get(b"authorization", b"").partition(b" ")
+    if scheme.lower() != b"bearer" or not token.strip():
+        raise Refused(Reason.NO_TOKEN)
+    return token.strip()
+
+
+def check_arguments(tool: Tool, arguments: dict[str, Any], call: Call) -> None:
+    """Arguments against the pinned schema, and mirrored headers against the arguments.
+
+    Raises `Refused` INVALID_PARAMS for a key that looks like a declared one, HEADER_MISMATCH, or INVALID_ARGUMENTS.
+    """
+    pointer = lookalikes(tool.definition["inputSchema"], arguments)
+    if pointer is not None:
+        raise Refused(Reason.INVALID_PARAMS, message="An argument's name looks like another name that the tool declares.")
+    if call.message.era is Era.MODERN and tool.header_parameters:
+        wrong = mismatch(tool.header_parameters, arguments, call.arrival.headers)
+        if wrong is not None:
+            raise Refused(Reason.HEADER_MISMATCH, message=f"{wrong} does not repeat the argument.")
+    problems = tool.schema.problems(arguments)
+    if problems:
+        raise Refused(Reason.INVALID_ARGUMENTS, {"problems": problems})
+
+
+def entry_of_tool(tool: Tool) -> Entry:
+    """What the steps need to know of a tool."""
+    review, server = tool.review, tool.server
+    return Entry(
+        server,
+        "tool",
+        tool.name,
+        tool.name,
+        tool.pin_digest,
+        tool.action,
+        review.effect.value,
+        review.effect.changes_things,
+        review.scopes,
+        review.call_timeout_seconds or server.call_timeout_seconds,
+    )
+
+
+def entry_of_prompt(prompt: Prompt) -> Entry:
+    """What the steps need to know of a prompt."""
+    server = prompt.server
+    return Entry(server, "prompt", prompt.name, prompt.name, prompt.pin_digest, prompt.action, "read", False, (), server.call_timeout_seconds)
+
+
+def entry_of_resource(resource: Resource, uri: str, policy: Policy) -> Entry:
+    """What the steps need to know of a resource at a URI."""
+    server, definition = resource.server, resource.definition
+    kind, pinned, action = "resource", definition.get("uri", ""), resource.action
+    if resource.template is not None:
+        kind, pinned, action = "template", definition["uriTemplate"], policy.resource(server.name, uri)
+    return Entry(server, kind, uri, pinned, resource.pin_digest, action, "read", False, (), server.call_timeout_seconds)
+
+
+def template_or_resource(endpoint: Endpoint, uri: object) -> Resource:
+    """What a completion reference names: a template by its own text, or a resource."""
+    for entry in endpoint.templates:
+        if entry.definition["uriTemplate"] == uri:
+            return entry
+    return endpoint.resource_at(uri)

@@ -1,0 +1,61 @@
+"""What a legacy client says between its requests: the log level it wants, and which request it gives up.
+
+The legacy front is stateless: no session id is minted, so what must be remembered is kept per authorisation context and endpoint, in bounded memory.
+"""
+
+import asyncio
+from collections import OrderedDict
+
+from customhouse.core.protocol.revisions import LOG_LEVELS
+
+_MAX_LEVELS = 10_000
+_DEFAULT_LEVEL = "info"
+_RANK = {level: rank for rank, level in enumerate(LOG_LEVELS)}
+
+Peer = tuple[str, str]
+"""Authorisation context and endpoint path."""
+
+
+class Peers:
+    """Log levels and calls in flight of legacy clients."""
+
+    def __init__(self) -> None:
+        self._levels: OrderedDict[Peer, str] = OrderedDict()
+        self._in_flight: dict[tuple[Peer, str | int], list[asyncio.Task[None]]] = {}
+
+    def set_level(self, peer: Peer, level: str) -> None:
+        """Remember the least severity this peer wants to hear."""
+        self._levels[peer] = level
+        self._levels.move_to_end(peer)
+        if len(self._levels) > _MAX_LEVELS:
+            self._levels.popitem(last=False)
+
+    def level(self, peer: Peer) -> str:
+        """The least severity this peer wants to hear; `info` until it said something."""
+        return self._levels.get(peer, _DEFAULT_LEVEL)
+
+    def begin(self, peer: Peer, message_id: str | int, task: "asyncio.Task[None]") -> None:
+        """A request is in flight."""
+        self._in_flight.setdefault((peer, message_id), []).append(task)
+
+    def finish(self, peer: Peer, message_id: str | int, task: "asyncio.Task[None]") -> None:
+        """A request is done."""
+        tasks = self._in_flight[(peer, message_id)]
+        tasks.remove(task)
+        if not tasks:
+            del self._in_flight[(peer, message_id)]
+
+    def cancel(self, peer: Peer, message_id: object) -> bool:
+        """Cancel the one request of this id. Without a session two clients of one person may use the same id: then none is cancelled,
+        since a receiver may ignore a cancellation but must not end somebody else's call."""
+        if type(message_id) is not str and type(message_id) is not int:
+            return False
+        tasks = self._in_flight.get((peer, message_id), [])
+        if len(tasks) != 1:
+            return False
+        return tasks[0].cancel()
+
+
+def severe_enough(level: object, least: str) -> bool:
+    """Whether a message of a level is to be passed on. An unknown level is not."""
+    return type(level) is str and _RANK.get(level, -1) >= _RANK[least]

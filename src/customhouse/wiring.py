@@ -1,0 +1,299 @@
+"""The only place that builds objects: a deployment directory in, a running gateway out."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import secrets
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from customhouse import __version__
+from customhouse.adapters.ledgers.segments import SegmentLedger
+from customhouse.adapters.secrets.references import ReferencedSecrets
+from customhouse.adapters.telemetry.metrics import RecordMetrics
+from customhouse.adapters.upstreams.streamable import StreamableUpstreams
+from customhouse.adapters.verifiers.claims import ClaimNames, IssuerRules
+from customhouse.adapters.verifiers.development import DevelopmentIssuer
+from customhouse.adapters.verifiers.guarded import GuardedClient
+from customhouse.adapters.verifiers.tokens import TokenVerifier, issuers_over_http
+from customhouse.config.addresses import web_address
+from customhouse.config.definitions import pin_path, read_definitions, read_pin
+from customhouse.config.load import Loaded
+from customhouse.config.rules import listens_on_loopback
+from customhouse.config.tree import Issuer as IssuerSettings
+from customhouse.config.tree import Settings
+from customhouse.control.snapshots import DriftWatch
+from customhouse.core.budget import Rate
+from customhouse.core.catalogue import Endpoint, offer, portal_endpoint, server_endpoint
+from customhouse.core.manifest import Pin, ServerDefinition
+from customhouse.core.policy import compile_policy, policy_servers
+from customhouse.edge.app import application
+from customhouse.edge.protocol import Bounds, Connection, Door, sweep
+from customhouse.gateway.admission import Admission
+from customhouse.gateway.exchange import Exchange
+from customhouse.gateway.live import Live, View
+
+log = logging.getLogger(__name__)
+
+SERVER_INFO = {"name": "customhouse", "title": "Customhouse", "version": __version__}
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    now = staticmethod(time.time)
+    monotonic = staticmethod(time.monotonic)
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Everything that a directory says, read and checked."""
+
+    loaded: Loaded
+    definitions: tuple[ServerDefinition, ...]
+    pins: Mapping[str, Pin]
+    policies: Mapping[str, str]
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the directory."""
+        return self.loaded.settings
+
+
+def read_deployment(loaded: Loaded) -> Deployment:
+    """Read definitions, pins and policies. Raises `ConfigurationInvalid` with every finding."""
+    directory, settings = loaded.directory, loaded.settings
+    definitions = read_definitions(directory, settings)
+    paths = {definition.name: pin_path(directory, settings, definition.name) for definition in definitions}
+    pins = {name: read_pin(path) for name, path in paths.items() if path.exists()}
+    policies = {path.name: path.read_text("utf-8") for path in sorted(loaded.path(settings.policies_dir).glob("*.cedar"))}
+    return Deployment(loaded, definitions, pins, policies)
+
+
+def build_view(deployment: Deployment) -> View:
+    """The approved picture. Raises `PolicyInvalid`."""
+    settings = deployment.settings
+    policy = compile_policy(deployment.policies, policy_servers(deployment.definitions, deployment.pins))
+    offers = {
+        definition.name: offer(definition, deployment.pins[definition.name], policy)
+        for definition in deployment.definitions
+        if definition.name in deployment.pins
+    }
+    portals = {name: portal.servers for name, portal in settings.portals.items()}
+    portals.setdefault("default", tuple(offers))
+    endpoints: list[Endpoint] = [server_endpoint(offered, settings.public_url) for offered in offers.values()]
+    for name, servers in portals.items():
+        endpoints.append(portal_endpoint(name, [offers[server] for server in servers if server in offers], settings.public_url))
+    return View(
+        {endpoint.path: endpoint for endpoint in endpoints},
+        policy,
+        frozenset(allowed_hosts(settings)),
+        frozenset(origin.encode() for origin in settings.listen.allowed_origins),
+        SERVER_INFO,
+    )
+
+
+def allowed_hosts(settings: Settings) -> Sequence[bytes]:
+    """Values of `Host` that name the gateway: the public URL's, the listed ones, and loopback's own names where it listens there."""
+    hosts = [web_address(settings.public_url).authority, *settings.listen.allowed_hosts]
+    if listens_on_loopback(settings):
+        hosts += [f"{name}:{settings.listen.port}" for name in ("127.0.0.1", "localhost", "[::1]")]
+    return [host.lower().encode() for host in hosts]
+
+
+def issuer_rules(issuer: IssuerSettings) -> IssuerRules:
+    """An issuer's settings as the verifier takes them."""
+    names = issuer.claims
+    return IssuerRules(
+        issuer=issuer.issuer,
+        tenant=issuer.tenant,
+        tenant_claim=issuer.tenant_claim,
+        tenants=issuer.tenants,
+        jwks_url=issuer.jwks_url,
+        networks=issuer.networks,
+        audiences=issuer.audiences,
+        algorithms=issuer.algorithms,
+        claims=ClaimNames(
+            person=names.person, workload=names.workload, client=names.client, groups=names.groups, scopes=names.scopes
+        ),
+    )
+
+
+def build_verifier(deployment: Deployment, clock: SystemClock) -> TokenVerifier:
+    """The verifier of all configured issuers."""
+    settings = deployment.settings
+    identity = settings.identity
+    issuers = list(
+        issuers_over_http(
+            [issuer_rules(issuer) for issuer in identity.issuers],
+            client=GuardedClient(),
+            clock=clock,
+            max_age_seconds=identity.jwks_max_age_seconds,
+            max_stale_seconds=identity.jwks_max_stale_seconds,
+        )
+    )
+    if identity.development_issuer.enabled:
+        issuers.append(development_issuer(deployment.loaded).issuer(identity.development_issuer.tenant))
+    return TokenVerifier(issuers, public_url=settings.public_url, clock=clock, leeway_seconds=identity.leeway_seconds)
+
+
+def development_issuer(loaded: Loaded) -> DevelopmentIssuer:
+    """The local issuer, its key made if it is not there."""
+    return DevelopmentIssuer.open(data_directory(loaded) / "development-issuer.json")
+
+
+def data_directory(loaded: Loaded) -> Path:
+    """The data directory, made private if it is not there."""
+    directory = loaded.path(loaded.settings.data_dir)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return directory
+
+
+def argument_key(loaded: Loaded) -> bytes:
+    """The key of argument digests: made once, kept in the data directory, never shown."""
+    path = data_directory(loaded) / "argument.key"
+    with contextlib.suppress(FileExistsError):
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(secrets.token_bytes(32))
+    return path.read_bytes()
+
+
+def build_upstreams(loaded: Loaded, environ: Mapping[str, str]) -> StreamableUpstreams:
+    """The servers' side."""
+    return StreamableUpstreams(ReferencedSecrets(loaded.directory, environ), SystemClock())
+
+
+class Gateway:
+    """A gateway process of one deployment."""
+
+    def __init__(self, deployment: Deployment, environ: Mapping[str, str]) -> None:
+        settings = deployment.settings
+        limits = settings.limits
+        self._deployment = deployment
+        self._settings = settings
+        self._clock = SystemClock()
+        self.live = Live(build_view(deployment))
+        self._ledger = SegmentLedger.open(
+            data_directory(deployment.loaded) / "ledger", segment_max_bytes=settings.ledger.segment_max_bytes, clock=self._clock
+        )
+        self._upstreams = build_upstreams(deployment.loaded, environ)
+        self._admission = Admission(
+            Rate(limits.requests_per_second_per_caller, limits.burst_per_caller),
+            Rate(limits.requests_per_second_per_tenant, limits.burst_per_tenant),
+            limits.max_requests_in_flight,
+        )
+        self._connections: set[Connection] = set()
+        self._metrics = RecordMetrics(
+            {
+                "customhouse_requests_in_flight": ("Requests being answered.", lambda: self._admission.in_flight),
+                "customhouse_connections": ("Client connections.", lambda: len(self._connections)),
+                "customhouse_ledger_writable": ("1 while the ledger can be written.", lambda: float(self._ledger.writable)),
+                "customhouse_drifted_entries": ("Pinned entries blocked by drift.", lambda: sum(map(len, self.live.drifted.values()))),
+            }
+        )
+        exchange = Exchange(
+            live=self.live,
+            verifier=build_verifier(deployment, self._clock),
+            admission=self._admission,
+            upstreams=self._upstreams,
+            ledger=self._ledger,
+            clock=self._clock,
+            new_id=lambda: os.urandom(16).hex(),
+            argument_key=argument_key(deployment.loaded),
+            public_url=settings.public_url,
+            observe=self._metrics.observe,
+        )
+        listen = settings.listen
+        bounds = Bounds(
+            max_head_bytes=listen.max_head_bytes,
+            max_body_bytes=listen.max_body_bytes,
+            head_timeout_seconds=listen.head_timeout_seconds,
+            body_timeout_seconds=listen.body_timeout_seconds,
+            idle_timeout_seconds=listen.idle_timeout_seconds,
+            write_timeout_seconds=listen.write_timeout_seconds,
+            max_connections=listen.max_connections,
+            keep_alive_comment_seconds=limits.keep_alive_comment_seconds,
+        )
+        app = application(self.live, issuers=self._issuers(), ready=self._ready, metrics=self._metrics.exposition)
+        self._door = Door(exchange, self.live, self._admission, self._clock, bounds, app, self._connections)
+        self.server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                host=listen.host,
+                port=listen.port,
+                http=partial(Connection, self._door),  # type: ignore[arg-type]  # uvicorn calls it with keywords alone
+                loop="uvloop",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                backlog=4096,
+                timeout_graceful_shutdown=max(1, int(limits.drain_seconds)),
+                ssl_certfile=self._tls_file("certificate_file"),
+                ssl_keyfile=self._tls_file("key_file"),
+            )
+        )
+
+    def _tls_file(self, name: str) -> str | None:
+        tls = self._settings.listen.tls
+        return None if tls is None else str(self._deployment.loaded.path(getattr(tls, name)))
+
+    def _issuers(self) -> list[str]:
+        identity = self._settings.identity
+        local = ["urn:customhouse:development"] if identity.development_issuer.enabled else []
+        return [issuer.issuer for issuer in identity.issuers] + local
+
+    def _ready(self) -> dict[str, bool]:
+        return {"listening": self.server.started, "ledger": self._ledger.writable, "draining": not self.live.draining}
+
+    async def run(self, announce: Any) -> None:
+        """Serve until a signal ends it; `announce` is called once it listens."""
+        async with self._beside_the_server(announce):
+            gc.collect()
+            gc.freeze()  # what stands now stays; collections look at calls only
+            await self.server.serve()
+
+    @contextlib.asynccontextmanager
+    async def _beside_the_server(self, announce: Any) -> AsyncIterator[None]:
+        watch = DriftWatch(self._upstreams, self._ledger, self._clock, self._block, self._settings.captures.interval_seconds)
+        pins = self._deployment.pins
+        approved = [(definition, pins[definition.name]) for definition in self._deployment.definitions if definition.name in pins]
+        tasks = [
+            asyncio.create_task(self._announce(announce)),
+            asyncio.create_task(self._sweep()),
+            asyncio.create_task(watch.run(approved)),
+        ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._upstreams.close()
+            await self._ledger.close()
+
+    async def _announce(self, announce: Any) -> None:
+        while not self.server.started:
+            await asyncio.sleep(0.01)
+        announce()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            self.live.draining = self.server.should_exit
+            sweep(self._connections, self._clock.monotonic(), self._door.bounds.max_unsent_bytes)
+            self._upstreams.sweep()
+
+    def _block(self, server: str, blocked: frozenset[tuple[str, str]]) -> None:
+        if blocked and blocked != self.live.drifted.get(server):
+            log.warning("%s drifted; blocked until reviewed: %s", server, ", ".join(sorted(name for _, name in blocked)))
+        self.live.drifted[server] = blocked
