@@ -134,7 +134,7 @@ def _moment(claims: Mapping[str, Any], claim: str) -> float:
 def _name(claims: Mapping[str, Any], claim: str) -> str:
     """The text of a claim; empty where the claim has no name or is absent."""
     value = claims.get(claim, "") if claim else ""
-    if not isinstance(value, str) or not _is_plain(value):
+    if not isinstance(value, str) or not is_plain(value):
         invalid("a claim that names somebody is not a short plain text")
     return value
 
@@ -144,7 +144,7 @@ def _names(claims: Mapping[str, Any], claim: str, values: object) -> frozenset[s
         return frozenset()
     if not isinstance(values, list) or len(values) > MAX_NAMES:
         invalid("the groups or scopes of the token are not a list of reasonable length")
-    if not all(isinstance(value, str) and value and _is_plain(value) for value in values):
+    if not all(isinstance(value, str) and value and is_plain(value) for value in values):
         invalid("a group or scope of the token is not a short plain text")
     return frozenset(values)
 
@@ -153,7 +153,7 @@ def _split(scopes: object) -> object:
     return [scope for scope in scopes.split(" ") if scope] if isinstance(scopes, str) else scopes
 
 
-def _is_plain(text: str) -> bool:
+def is_plain(text: str) -> bool:
     """Short, printable, and without spaces at the ends that would make two names look alike."""
     return len(text) <= MAX_NAME_CHARACTERS and text.isprintable() and text == text.strip()
 

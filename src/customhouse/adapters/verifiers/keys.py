@@ -3,7 +3,8 @@
 Sources: RFC 7517 (JWK), RFC 7518 section 3 (algorithms), RFC 8037 and RFC 9864 (`EdDSA` and its exact name `Ed25519`),
 RFC 8414 section 3 (metadata, path-inserted), OpenID Connect Discovery 1.0 section 4 (path-appended).
 A key set is fetched anew when it is `max_age_seconds` old and when a token names a key it does not have, at most once in
-`refetch_seconds`. While the issuer is out, the last set is believed for `max_stale_seconds` and not longer: an outage is never a yes.
+`refetch_seconds`. While the issuer is known to be out, the last set is believed for `max_stale_seconds` and not longer, and nobody
+waits for the next attempt: an outage is never a yes.
 """
 
 import asyncio
@@ -127,11 +128,11 @@ class FetchedKeys:
         self._fetching: asyncio.Task[None] | None = None
 
     async def find(self, key_id: str, algorithm: str) -> VerificationKey | None:
-        """See `KeySource.find`. Waits for the issuer only where the present set cannot answer."""
-        if not self._usable():
-            await self._fetch_unless_just_tried()
-        elif self._clock.monotonic() >= self.good_until:
+        """See `KeySource.find`."""
+        if self._clock.monotonic() >= self.good_until:
             self._refresh_beside()
+            if not self._failure or not self._usable():
+                await self.settled()
         if not self._usable():
             raise Refused(Reason.ISSUER_UNAVAILABLE, note=self._failure)
         return _pick(self._keys, key_id, algorithm) or await self._find_anew(key_id, algorithm)
@@ -142,7 +143,8 @@ class FetchedKeys:
             await asyncio.shield(self._fetching)
 
     async def _find_anew(self, key_id: str, algorithm: str) -> VerificationKey | None:
-        await self._fetch_unless_just_tried()
+        self._refresh_beside()
+        await self.settled()
         found = _pick(self._keys, key_id, algorithm)
         if found is None and self._failure:
             raise Refused(Reason.ISSUER_UNAVAILABLE, note=self._failure)
@@ -150,10 +152,6 @@ class FetchedKeys:
 
     def _usable(self) -> bool:
         return self._clock.monotonic() < self._fetched_at + self._max_stale_seconds
-
-    async def _fetch_unless_just_tried(self) -> None:
-        self._refresh_beside()
-        await self.settled()
 
     def _refresh_beside(self) -> None:
         """Start a fetch, unless one is under way or was tried just now."""
