@@ -236,18 +236,25 @@ What `--help` says of each command. Where a command takes `--dir`, it means the 
 
 def commands_page() -> str:
     """The help of every command, in the order of the tree."""
-    main = importlib.import_module("customhouse.cli.main").main
-    return NOTE + COMMANDS_HEAD + "".join(help_texts(main, "customhouse", None))
+    return NOTE + COMMANDS_HEAD + "".join(help_text(path, command) for path, command in commands())
 
 
-def help_texts(command: click.Command, name: str, parent: click.Context | None) -> Iterator[str]:
-    context = click.Context(command, info_name=name, parent=parent, terminal_width=100, max_content_width=100)
-    yield f"\n## `{context.command_path}`\n\n```text\n{command.get_help(context).rstrip()}\n```\n"
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Every command that is not hidden, by the words that lead to it."""
+    yield from commands_below("customhouse", importlib.import_module("customhouse.cli.main").main)
+
+
+def commands_below(path: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+    yield path, command
     if isinstance(command, click.Group):
-        for child in command.list_commands(context):
-            found = command.get_command(context, child)
-            if found is not None and not found.hidden:
-                yield from help_texts(found, child, context)
+        for name, child in sorted(command.commands.items()):
+            if not child.hidden:
+                yield from commands_below(f"{path} {name}", child)
+
+
+def help_text(path: str, command: click.Command) -> str:
+    context = click.Context(command, info_name=path, terminal_width=100, max_content_width=100)
+    return f"\n## `{path}`\n\n```text\n{command.get_help(context).rstrip()}\n```\n"
 
 
 # --- All of them --------------------------------------------------------------------------------------------------------

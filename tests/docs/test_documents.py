@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from customhouse.cli.main import main
 
+from customhouse.cli.main import main
 from customhouse.config.tree import Settings
 from customhouse.core.refusal import Reason
 from scripts import pages

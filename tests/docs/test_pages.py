@@ -1,5 +1,6 @@
 """The printed pages of the manual say what the source says."""
 
+import click
 import pytest
 
 from scripts import pages
@@ -18,12 +19,8 @@ def test_every_field_that_an_operator_writes_has_a_meaning(name: str) -> None:
     assert [line for line in rows if line.endswith("|  |")] == []
 
 
-def test_every_command_and_every_option_says_what_it_is_for() -> None:
-    silent = [heading for heading, text in commands().items() if not text.splitlines()[2:3] or not text.splitlines()[2].strip()]
-    assert silent == []
-
-
-def commands() -> dict[str, str]:
-    """Command to its help, from the printed page."""
-    parts = pages.commands_page().split("\n## `")[1:]
-    return {part.split("`", 1)[0]: part.split("```text\n", 1)[1].split("\n```", 1)[0] for part in parts}
+@pytest.mark.parametrize(("path", "command"), [pytest.param(path, command, id=path) for path, command in pages.commands()])
+def test_a_command_and_each_of_its_options_say_what_they_are_for(path: str, command: click.Command) -> None:
+    assert (command.help or "").strip().endswith((".", ":")), path
+    options = [option for option in command.params if isinstance(option, click.Option) and not option.hidden]
+    assert [option.name for option in options if not (option.help or "").strip()] == []
