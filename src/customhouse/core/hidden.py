@@ -1,0 +1,80 @@
+"""Characters that a reader does not see but a model or a terminal obeys.
+
+Threat class T1: instructions in invisible Unicode, ANSI escapes in descriptions. Refused: control characters except line feed, carriage
+return and tab; format characters, private use, lone surrogates, noncharacters, the tags and variation selectors that smuggle bytes, and
+letters without a glyph. Allowed for what people really write: a zero-width joiner and a variation selector inside an emoji sequence
+(Unicode Technical Standard 51), and one joiner between two letters of scripts without case (Arabic, Indic), which need it.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+from unicodedata import category
+
+from customhouse.core.pointer import below
+
+_SUSPECT = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    "\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ud800-\udfff\ue000-\uf8ff\ufdd0-\ufdef\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff"
+    "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff\U000f0000-\U0010ffff]"
+)
+_VISIBLE_FORMAT = re.compile("[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd]")
+"""Number signs of Arabic, Syriac and Kaithi: in category Cf, yet they have a glyph."""
+_NON_JOINER, _JOINER = "\u200c", "\u200d"
+_PRESENTATION = ("\ufe0e", "\ufe0f")
+_KEYCAP_BASES = "#*0123456789"
+_EMOJI_LIKE = frozenset({"So", "Sm", "Sk"})
+_CASELESS = frozenset({"Lo", "Mn", "Mc"})
+
+
+def hidden_character(text: str) -> str | None:
+    """The first hidden character of a text as `U+202E`, or None."""
+    if text.isascii() and text.isprintable():
+        return None
+    for found in _SUSPECT.finditer(text):
+        if not _belongs(text, found.start()):
+            return f"U+{ord(found[0]):04X}"
+    return None
+
+
+def hidden_in(value: Any, pointer: str = "") -> Iterator[tuple[str, str]]:
+    """(JSON pointer, character) for every string of a JSON value that hides something, keys included."""
+    if isinstance(value, str):
+        if found := hidden_character(value):
+            yield pointer, found
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            if found := hidden_character(key):
+                yield below(pointer, key), found
+            yield from hidden_in(inner, below(pointer, key))
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from hidden_in(inner, below(pointer, index))
+
+
+def _belongs(text: str, at: int) -> bool:
+    """Whether a suspect character is part of what its neighbours write."""
+    char = text[at]
+    before, after = text[at - 1 : at], text[at + 1 : at + 2]
+    if char in _PRESENTATION:
+        return before != "" and (before in _KEYCAP_BASES or before in "\u203c\u2049\u3030\u303d" or category(before) in _EMOJI_LIKE)
+    if char == _JOINER and _is_emoji(before) and _is_emoji(after):
+        return True
+    if char in {_JOINER, _NON_JOINER}:
+        return (
+            before != ""
+            and after != ""
+            and category(before) in _CASELESS
+            and category(after) in _CASELESS
+            and not _is_selector(before, after)
+        )
+    return _VISIBLE_FORMAT.match(char) is not None
+
+
+def _is_emoji(char: str) -> bool:
+    return char != "" and (char in _PRESENTATION or category(char) in _EMOJI_LIKE)
+
+
+def _is_selector(*chars: str) -> bool:
+    """Variation selectors are in category Mn, like the vowel signs that a joiner may stand beside."""
+    return any(_SUSPECT.match(char) for char in chars)
