@@ -7,11 +7,10 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 
@@ -121,9 +120,7 @@ def issuer_rules(issuer: IssuerSettings) -> IssuerRules:
         networks=issuer.networks,
         audiences=issuer.audiences,
         algorithms=issuer.algorithms,
-        claims=ClaimNames(
-            person=names.person, workload=names.workload, client=names.client, groups=names.groups, scopes=names.scopes
-        ),
+        claims=ClaimNames(person=names.person, workload=names.workload, client=names.client, groups=names.groups, scopes=names.scopes),
     )
 
 
@@ -160,9 +157,13 @@ def data_directory(loaded: Loaded) -> Path:
 def argument_key(loaded: Loaded) -> bytes:
     """The key of argument digests: made once, kept in the data directory, never shown."""
     path = data_directory(loaded) / "argument.key"
-    with contextlib.suppress(FileExistsError):
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(secrets.token_bytes(32))
+    if not path.exists():
+        fresh = path.with_suffix(f".{os.getpid()}")
+        fresh.touch(mode=0o600, exist_ok=False)
+        fresh.write_bytes(secrets.token_bytes(32))
+        with contextlib.suppress(FileExistsError):
+            os.link(fresh, path)  # whoever comes second keeps the first one's key
+        fresh.unlink()
     return path.read_bytes()
 
 
@@ -255,7 +256,7 @@ class Gateway:
     def _ready(self) -> dict[str, bool]:
         return {"listening": self.server.started, "ledger": self._ledger.writable, "draining": not self.live.draining}
 
-    async def run(self, announce: Any) -> None:
+    async def run(self, announce: Callable[[], None]) -> None:
         """Serve until a signal ends it; `announce` is called once it listens."""
         async with self._beside_the_server(announce):
             gc.collect()
@@ -263,7 +264,7 @@ class Gateway:
             await self.server.serve()
 
     @contextlib.asynccontextmanager
-    async def _beside_the_server(self, announce: Any) -> AsyncIterator[None]:
+    async def _beside_the_server(self, announce: Callable[[], None]) -> AsyncIterator[None]:
         watch = DriftWatch(self._upstreams, self._ledger, self._clock, self._block, self._settings.captures.interval_seconds)
         pins = self._deployment.pins
         approved = [(definition, pins[definition.name]) for definition in self._deployment.definitions if definition.name in pins]
@@ -281,8 +282,8 @@ class Gateway:
             await self._upstreams.close()
             await self._ledger.close()
 
-    async def _announce(self, announce: Any) -> None:
-        while not self.server.started:
+    async def _announce(self, announce: Callable[[], None]) -> None:
+        while not self.server.started:  # noqa: ASYNC110 - uvicorn has a flag and no event
             await asyncio.sleep(0.01)
         announce()
 

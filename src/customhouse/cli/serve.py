@@ -13,7 +13,14 @@ from customhouse.wiring import Gateway, read_deployment
 
 
 @click.command()
-@click.option("--dir", "directory", type=click.Path(file_okay=False, path_type=Path), envvar="CUSTOMHOUSE_DIR", default=".", help="Deployment directory.")
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="CUSTOMHOUSE_DIR",
+    default=".",
+    help="Deployment directory.",
+)
 @explained
 def serve(directory: Path) -> None:
     """Run the gateway of a deployment directory until it is told to stop.

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,7 +19,12 @@ from customhouse.core.manifest import Pin, ServerDefinition
 from customhouse.wiring import Deployment, SystemClock, build_upstreams, read_deployment
 
 _DIRECTORY = click.option(
-    "--dir", "directory", type=click.Path(file_okay=False, path_type=Path), envvar="CUSTOMHOUSE_DIR", default=".", help="Deployment directory."
+    "--dir",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="CUSTOMHOUSE_DIR",
+    default=".",
+    help="Deployment directory.",
 )
 
 
@@ -48,7 +54,7 @@ def list_servers(directory: Path, as_json: bool) -> None:
             click.echo(line(f"  WAIVER {waiver}"))
 
 
-def _row(definition: ServerDefinition, pin: Pin | None) -> dict[str, object]:
+def _row(definition: ServerDefinition, pin: Pin | None) -> dict[str, Any]:
     pinned = [str(tool["name"]) for tool in pin.manifest.tools] if pin else []
     sound = defects(pin.manifest) if pin else None
     by_class = {
@@ -65,7 +71,7 @@ def _row(definition: ServerDefinition, pin: Pin | None) -> dict[str, object]:
         **by_class,
         "unreviewed": sorted(set(pinned) - definition.tools.keys()),
         "not_in_pin": sorted(definition.tools.keys() - set(pinned)) if pin else [],
-        "defects": [f"{defect.kind} {defect.name}: {defect.sentence}" for defect in sound.found] if sound else [],
+        "defects": [f"{defect.kind} {defect.name}: {defect.sentence}" for defect in sound.entries] if sound else [],
         "waivers": [f"{waiver.rule}: {waiver.reason} (granted by {waiver.granted_by})" for waiver in definition.waivers],
     }
 
@@ -81,6 +87,8 @@ def pin(name: str, directory: Path) -> None:
     """
     deployment, definition = _find(directory, name)
     captured = _capture(deployment, definition)
+    if refusals := defects(captured.manifest).refusals:
+        raise ValueError(" ".join(refusals))
     before = deployment.pins.get(name)
     after = captured.pin(name)
     _show(drift(before.manifest, after.manifest) if before else ())
@@ -90,7 +98,7 @@ def pin(name: str, directory: Path) -> None:
     row = _row(definition, after)
     for title in ("unreviewed", "not_in_pin", "defects"):
         if row[title]:
-            click.echo(line(f"{title.replace('_', ' ')}: {', '.join(map(str, row[title]))}"))  # type: ignore[call-overload]  # rows hold lists of strings here
+            click.echo(line(f"{title.replace('_', ' ')}: {', '.join(row[title])}"))
     click.echo(f"pinned {name} {after.digest} ({len(after.manifest.tools)} tools, revision {after.revision})")
 
 
@@ -135,5 +143,3 @@ def _show(changes: tuple[Change, ...]) -> None:
     for change in changes:
         verdict = "blocked until reviewed" if blocking(change) else "still served as approved"
         click.echo(line(f"{change.kind} {change.name}: {change.grade} ({verdict})  {' '.join(change.paths)}"))
-
-

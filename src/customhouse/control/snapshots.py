@@ -7,7 +7,7 @@ without a usable name is left out and reported, the others are kept (one malform
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -168,5 +168,3 @@ def blocked_by(changes: Sequence[Change]) -> frozenset[tuple[str, str]]:
 def summary(changes: Sequence[Change]) -> str:
     """One line for a record."""
     return "; ".join(f"{change.kind} {change.name}: {change.grade}" for change in changes)
-
-

@@ -4,7 +4,7 @@ A tool is here only if it is in the pin, has a reviewed class and no defect. Rou
 (CVE-2026-30856), and an unknown name, endpoint or server means nothing, never everything.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from customhouse.core.identity import Caller
 from customhouse.core.limits import defects
 from customhouse.core.manifest import Manifest, Pin, ServerDefinition, ToolReview
-from customhouse.core.naming import alias_of, aliases
+from customhouse.core.naming import addresses, alias_of, aliases
 from customhouse.core.policy import ActionRef, Policy
 from customhouse.core.protocol.paramheaders import HeaderParameter, header_parameters
 from customhouse.core.protocol.uritemplate import Template, compile_template
@@ -144,7 +144,7 @@ class Offer:
 def offer(definition: ServerDefinition, pin: Pin, policy: Policy) -> Offer:
     """The servable entries of one server."""
     server, manifest = definition.name, pin.manifest
-    sound = defects(manifest)
+    sound = defects(manifest).servable
     tools = [entry for entry in sound.tools if entry["name"] in definition.tools]
     return Offer(
         definition,
@@ -194,16 +194,11 @@ def portal_endpoint(portal: str, offers: Sequence[Offer], public_url: str) -> En
         {alias_of(tool.server.name, tool.name): tool for tool in tools},
         {alias_of(prompt.server.name, prompt.name): prompt for prompt in prompts},
         _unambiguous(plain, "uri"),
-        tuple(_unambiguous((e for offered in offers for e in offered.resources if e.template is not None), "uriTemplate").values()),
+        tuple(_unambiguous([e for offered in offers for e in offered.resources if e.template is not None], "uriTemplate").values()),
     )
 
 
-def _unambiguous(entries: Iterable[Resource], key: str) -> dict[str, Resource]:
+def _unambiguous(entries: Sequence[Resource], key: str) -> dict[str, Resource]:
     """Entries by address; an address that two servers offer belongs to neither here, since a URI carries no server name."""
-    found: dict[str, Resource] = {}
-    twice: set[str] = set()
-    for entry in entries:
-        address = str(entry.definition[key])
-        twice |= {address} & found.keys()
-        found[address] = entry
-    return {address: entry for address, entry in found.items() if address not in twice}
+    served = addresses((entry.server.name, str(entry.definition[key])) for entry in entries)
+    return {str(e.definition[key]): e for e in entries if served.servers.get(str(e.definition[key])) == e.server.name}

@@ -38,44 +38,150 @@ class Reason(enum.Enum):
 
     # The frame: HTTP before JSON.
     MALFORMED_HTTP = Row(Fault.CALLER, False, -32600, 400, "The HTTP request is not well formed.", "Send HTTP/1.1 as in RFC 9112.")
-    HEADERS_TOO_LARGE = Row(Fault.CALLER, False, -32600, 431, "The request headers are larger than allowed.", "Send fewer or shorter headers.")
+    HEADERS_TOO_LARGE = Row(
+        Fault.CALLER, False, -32600, 431, "The request headers are larger than allowed.", "Send fewer or shorter headers."
+    )
     BODY_TOO_LARGE = Row(Fault.CALLER, False, -32600, 413, "The request body is larger than allowed.", "Send less in one call.")
     REQUEST_TOO_SLOW = Row(Fault.CALLER, True, -32600, 408, "The request did not arrive in time.", "Send the request again without pauses.")
-    EXPECTATION_FAILED = Row(Fault.CALLER, False, -32600, 417, "The expectation in the request is not supported.", "Send Expect: 100-continue or none.")
-    UPGRADE_REFUSED = Row(Fault.CALLER, False, -32600, 400, "The connection cannot be upgraded to another protocol.", "Send plain HTTP/1.1.")
+    EXPECTATION_FAILED = Row(
+        Fault.CALLER, False, -32600, 417, "The expectation in the request is not supported.", "Send Expect: 100-continue or none."
+    )
+    UPGRADE_REFUSED = Row(
+        Fault.CALLER, False, -32600, 400, "The connection cannot be upgraded to another protocol.", "Send plain HTTP/1.1."
+    )
     LENGTH_REQUIRED = Row(Fault.CALLER, False, -32600, 411, "The request has no body length.", "Send Content-Length or chunked encoding.")
-    UNKNOWN_PATH = Row(Fault.CALLER, False, -32601, 404, "There is nothing at this address.", "Look up the endpoint with `customhouse servers list`.")
+    UNKNOWN_PATH = Row(
+        Fault.CALLER, False, -32601, 404, "There is nothing at this address.", "Look up the endpoint with `customhouse servers list`."
+    )
     METHOD_NOT_ALLOWED = Row(Fault.CALLER, False, -32601, 405, "This address takes POST requests only.", "Send a POST.")
-    FOREIGN_HOST = Row(Fault.CALLER, False, -32600, 403, "The Host header does not name this gateway.", "Use the public URL, or let the operator list the host under `listen.allowed_hosts`.")
-    FOREIGN_ORIGIN = Row(Fault.CALLER, False, -32600, 403, "Requests from this web origin are not allowed.", "Let the operator list the origin under `listen.allowed_origins`.")
-    WRONG_CONTENT_TYPE = Row(Fault.CALLER, False, -32600, 415, "The request body must be application/json.", "Send Content-Type: application/json.")
-    NOT_ACCEPTABLE = Row(Fault.CALLER, False, -32600, 406, "The answer may be JSON or an event stream; both must be acceptable.", "Send Accept: application/json, text/event-stream.")
+    FOREIGN_HOST = Row(
+        Fault.CALLER,
+        False,
+        -32600,
+        403,
+        "The Host header does not name this gateway.",
+        "Use the public URL, or let the operator list the host under `listen.allowed_hosts`.",
+    )
+    FOREIGN_ORIGIN = Row(
+        Fault.CALLER,
+        False,
+        -32600,
+        403,
+        "Requests from this web origin are not allowed.",
+        "Let the operator list the origin under `listen.allowed_origins`.",
+    )
+    WRONG_CONTENT_TYPE = Row(
+        Fault.CALLER, False, -32600, 415, "The request body must be application/json.", "Send Content-Type: application/json."
+    )
+    NOT_ACCEPTABLE = Row(
+        Fault.CALLER,
+        False,
+        -32600,
+        406,
+        "The answer may be JSON or an event stream; both must be acceptable.",
+        "Send Accept: application/json, text/event-stream.",
+    )
 
     # Who is asking.
-    NO_TOKEN = Row(Fault.CALLER, False, -32600, 401, "The request carries no access token.", "Get a token from an authorization server named in the protected resource metadata.")
-    TOKEN_IN_QUERY = Row(Fault.CALLER, False, -32600, 401, "An access token in the query string is never accepted.", "Send it in the Authorization header.")
-    INVALID_TOKEN = Row(Fault.CALLER, False, -32600, 401, "The access token is not valid for this endpoint.", "Get a new token whose audience is this endpoint.")
+    NO_TOKEN = Row(
+        Fault.CALLER,
+        False,
+        -32600,
+        401,
+        "The request carries no access token.",
+        "Get a token from an authorization server named in the protected resource metadata.",
+    )
+    TOKEN_IN_QUERY = Row(
+        Fault.CALLER, False, -32600, 401, "An access token in the query string is never accepted.", "Send it in the Authorization header."
+    )
+    INVALID_TOKEN = Row(
+        Fault.CALLER,
+        False,
+        -32600,
+        401,
+        "The access token is not valid for this endpoint.",
+        "Get a new token whose audience is this endpoint.",
+    )
     ISSUER_UNAVAILABLE = Row(Fault.OPERATOR, True, -32603, 503, "The keys of the token's issuer cannot be read.", "Try again later.")
     RATE_LIMITED = Row(Fault.CALLER, True, 1429, 429, "Too many requests.", "Wait as long as Retry-After says.")
 
     # The message.
-    MALFORMED_JSON = Row(Fault.CALLER, False, -32700, 400, "The body is not strict JSON.", "Send UTF-8 JSON without duplicate keys, NaN, lone surrogates or a byte order mark.")
-    INVALID_MESSAGE = Row(Fault.CALLER, False, -32600, 400, "The body is not one JSON-RPC 2.0 request or notification.", "Send a single message with a string or integer id.")
-    INVALID_PARAMS = Row(Fault.CALLER, False, -32602, 400, "The parameters of the request are not valid.", "See the message for the parameter.")
-    HEADER_MISMATCH = Row(Fault.CALLER, False, -32020, 400, "A header and the body of the request disagree.", "Send headers that repeat what the body says; refresh tools/list.")
-    UNSUPPORTED_VERSION = Row(Fault.CALLER, False, -32022, 400, "This protocol version is not supported.", "Use one of the supported versions.")
+    MALFORMED_JSON = Row(
+        Fault.CALLER,
+        False,
+        -32700,
+        400,
+        "The body is not strict JSON.",
+        "Send UTF-8 JSON without duplicate keys, NaN, lone surrogates or a byte order mark.",
+    )
+    INVALID_MESSAGE = Row(
+        Fault.CALLER,
+        False,
+        -32600,
+        400,
+        "The body is not one JSON-RPC 2.0 request or notification.",
+        "Send a single message with a string or integer id.",
+    )
+    INVALID_PARAMS = Row(
+        Fault.CALLER, False, -32602, 400, "The parameters of the request are not valid.", "See the message for the parameter."
+    )
+    HEADER_MISMATCH = Row(
+        Fault.CALLER,
+        False,
+        -32020,
+        400,
+        "A header and the body of the request disagree.",
+        "Send headers that repeat what the body says; refresh tools/list.",
+    )
+    UNSUPPORTED_VERSION = Row(
+        Fault.CALLER, False, -32022, 400, "This protocol version is not supported.", "Use one of the supported versions."
+    )
     UNKNOWN_METHOD = Row(Fault.CALLER, False, -32601, 404, "This method is not offered here.", "")
-    MISSING_CAPABILITY = Row(Fault.CALLER, False, -32021, 400, "The call needs a capability that the client did not declare.", "Declare the capability.")
+    MISSING_CAPABILITY = Row(
+        Fault.CALLER, False, -32021, 400, "The call needs a capability that the client did not declare.", "Declare the capability."
+    )
 
     # What the name means, and whether it is allowed.
     UNKNOWN_NAME = Row(Fault.CALLER, False, -32602, 200, "There is no such name here for this caller.", "List what is offered.")
-    DRIFTED = Row(Fault.OPERATOR, False, 1409, 200, "The server changed this entry after it was approved, so it is blocked until somebody reviews it.", "Tell the owner of the server; `customhouse servers diff` shows what changed.")
-    INVALID_ARGUMENTS = Row(Fault.CALLER, False, -32602, 200, "The arguments do not fit the approved input schema of the tool.", "Correct the arguments.")
+    DRIFTED = Row(
+        Fault.OPERATOR,
+        False,
+        1409,
+        200,
+        "The server changed this entry after it was approved, so it is blocked until somebody reviews it.",
+        "Tell the owner of the server; `customhouse servers diff` shows what changed.",
+    )
+    INVALID_ARGUMENTS = Row(
+        Fault.CALLER, False, -32602, 200, "The arguments do not fit the approved input schema of the tool.", "Correct the arguments."
+    )
     NOT_PERMITTED = Row(Fault.CALLER, False, 1403, 200, "Policy does not allow this call.", "Ask the owner of the server for a grant.")
-    POLICY_BROKE = Row(Fault.OPERATOR, False, 1500, 200, "The policy could not be evaluated, so the call is refused.", "Tell the operator; `customhouse policy explain` shows the rule.")
-    INSUFFICIENT_SCOPE = Row(Fault.CALLER, False, 1401, 403, "The access token lacks a scope that this call needs.", "Get a token with the scopes of the challenge.")
-    ERA_UNSUPPORTED = Row(Fault.CALLER, False, 1505, 200, "The server behind this name does not speak the protocol era of the client.", "Use a client of the other era.")
-    FEATURE_UNSUPPORTED = Row(Fault.GATEWAY, False, 1501, 200, "The server asked for an interactive feature that the gateway does not relay.", "")
+    POLICY_BROKE = Row(
+        Fault.OPERATOR,
+        False,
+        1500,
+        200,
+        "The policy could not be evaluated, so the call is refused.",
+        "Tell the operator; `customhouse policy explain` shows the rule.",
+    )
+    INSUFFICIENT_SCOPE = Row(
+        Fault.CALLER,
+        False,
+        1401,
+        403,
+        "The access token lacks a scope that this call needs.",
+        "Get a token with the scopes of the challenge.",
+    )
+    ERA_UNSUPPORTED = Row(
+        Fault.CALLER,
+        False,
+        1505,
+        200,
+        "The server behind this name does not speak the protocol era of the client.",
+        "Use a client of the other era.",
+    )
+    FEATURE_UNSUPPORTED = Row(
+        Fault.GATEWAY, False, 1501, 200, "The server asked for an interactive feature that the gateway does not relay.", ""
+    )
 
     # May it come in now, and can it be written down.
     BUSY = Row(Fault.GATEWAY, True, 1503, 200, "The server has as many calls in flight as it may have.", "Try again shortly.")
@@ -84,15 +190,41 @@ class Reason(enum.Enum):
     DRAINING = Row(Fault.GATEWAY, True, -32603, 503, "The gateway is shutting down.", "Try again; another instance may answer.")
 
     # The upstream.
-    UPSTREAM_UNREACHABLE = Row(Fault.UPSTREAM, True, 1502, 200, "The server cannot be reached.", "Try again later, or tell the owner of the server.")
-    UPSTREAM_TIMED_OUT = Row(Fault.UPSTREAM, True, 1504, 200, "The server did not answer in time.", "Try again later; a write may have happened.")
-    UPSTREAM_DIED = Row(Fault.UPSTREAM, False, 1502, 200, "The server ended the connection before it answered.", "A write may have happened: check before you repeat it.")
-    UPSTREAM_BROKE_PROTOCOL = Row(Fault.UPSTREAM, False, 1502, 200, "The server sent something that is not a valid MCP answer.", "Tell the owner of the server.")
-    UPSTREAM_REDIRECTED = Row(Fault.UPSTREAM, False, 1502, 200, "The server answered with a redirect, which is never followed.", "Tell the owner of the server.")
-    UPSTREAM_REFUSED_CREDENTIAL = Row(Fault.OPERATOR, False, 1502, 200, "The server did not accept the gateway's credential.", "Tell the owner of the server.")
+    UPSTREAM_UNREACHABLE = Row(
+        Fault.UPSTREAM, True, 1502, 200, "The server cannot be reached.", "Try again later, or tell the owner of the server."
+    )
+    UPSTREAM_TIMED_OUT = Row(
+        Fault.UPSTREAM, True, 1504, 200, "The server did not answer in time.", "Try again later; a write may have happened."
+    )
+    UPSTREAM_DIED = Row(
+        Fault.UPSTREAM,
+        False,
+        1502,
+        200,
+        "The server ended the connection before it answered.",
+        "A write may have happened: check before you repeat it.",
+    )
+    UPSTREAM_BROKE_PROTOCOL = Row(
+        Fault.UPSTREAM, False, 1502, 200, "The server sent something that is not a valid MCP answer.", "Tell the owner of the server."
+    )
+    UPSTREAM_REDIRECTED = Row(
+        Fault.UPSTREAM, False, 1502, 200, "The server answered with a redirect, which is never followed.", "Tell the owner of the server."
+    )
+    UPSTREAM_REFUSED_CREDENTIAL = Row(
+        Fault.OPERATOR, False, 1502, 200, "The server did not accept the gateway's credential.", "Tell the owner of the server."
+    )
     UPSTREAM_FAILED = Row(Fault.UPSTREAM, True, 1502, 200, "The server answered with an HTTP error.", "Try again later.")
-    UPSTREAM_OVERLOADED = Row(Fault.UPSTREAM, True, 1503, 200, "The server asks to be called less often.", "Wait as long as retryAfterSeconds says.")
-    ADDRESS_REFUSED = Row(Fault.OPERATOR, False, 1502, 200, "The address of the server is in a network that the gateway does not connect to.", "List the network in the server definition.")
+    UPSTREAM_OVERLOADED = Row(
+        Fault.UPSTREAM, True, 1503, 200, "The server asks to be called less often.", "Wait as long as retryAfterSeconds says."
+    )
+    ADDRESS_REFUSED = Row(
+        Fault.OPERATOR,
+        False,
+        1502,
+        200,
+        "The address of the server is in a network that the gateway does not connect to.",
+        "List the network in the server definition.",
+    )
     RESULT_TOO_LARGE = Row(Fault.UPSTREAM, False, 1413, 200, "The answer of the server is larger than allowed.", "Ask for less.")
     GATEWAY_BROKE = Row(Fault.GATEWAY, False, -32603, 500, "The gateway failed to handle this request.", "Tell the operator the trace id.")
 

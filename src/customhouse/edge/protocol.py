@@ -196,7 +196,7 @@ class Connection(asyncio.Protocol):
             return  # a trailer: dropped, never merged (RFC 9110 section 6.5.1)
         name = name.lower()
         if name in request.headers:
-            if name in ONCE_ONLY:
+            if name in ONCE_ONLY or name.startswith(b"mcp-"):
                 request.refused = Refused(Reason.MALFORMED_HTTP, message=f"{name.decode('latin-1')} is there twice.")
             value = request.headers[name] + b", " + value
         request.headers[name] = value

@@ -27,7 +27,6 @@ from customhouse.core.protocol.revisions import LOG_LEVELS, META_LOG_LEVEL, PREF
 from customhouse.core.protocol.tracing import trace_id_of
 from customhouse.core.record import Record
 from customhouse.core.refusal import Reason, Refused
-from customhouse.core.schemas import lookalikes
 from customhouse.gateway.admission import Admission
 from customhouse.gateway.arrival import Arrival, Reply
 from customhouse.gateway.live import Live, View
@@ -276,7 +275,7 @@ class Exchange:
             call.trail.outcome = refused.reason.name
             return Answer(200, JSON, tool_error(refused, call.message.id, call.message.era, call.view.server_info))
         granted = self._admit(call, entry, arguments)
-        mirrored = headers_for(tool.header_parameters, arguments) if call.message.era is Era.MODERN else ()
+        mirrored = mirrored_headers(tool, arguments, call.arrival) if call.message.era is Era.MODERN else ()
         return await self._relay(call, entry, granted, {**params, "name": tool.name, "arguments": arguments}, mirrored)
 
     async def _get_prompt(self, call: Call) -> Answer | None:
@@ -339,9 +338,7 @@ class Exchange:
             raise Refused(Reason.INSUFFICIENT_SCOPE, {"scopes": sorted(entry.scopes)}, headers=(challenge,))
         return permit(trail.call_id, call.caller, entry.server, changes_things=entry.changes_things)
 
-    async def _relay(
-        self, call: Call, entry: Entry, granted: Permit, params: Mapping[str, Any], mirrored: Any = ()
-    ) -> Answer | None:
+    async def _relay(self, call: Call, entry: Entry, granted: Permit, params: Mapping[str, Any], mirrored: Any = ()) -> Answer | None:
         message, trail = call.message, call.trail
         call.reply.may_wait()
         self._admission.call(entry.server)
@@ -466,16 +463,28 @@ def check_arguments(tool: Tool, arguments: dict[str, Any], call: Call) -> None:
 
     Raises `Refused` INVALID_PARAMS for a key that looks like a declared one, HEADER_MISMATCH, or INVALID_ARGUMENTS.
     """
-    pointer = lookalikes(tool.definition["inputSchema"], arguments)
-    if pointer is not None:
+    if tool.schema.lookalike(arguments) is not None:
         raise Refused(Reason.INVALID_PARAMS, message="An argument's name looks like another name that the tool declares.")
     if call.message.era is Era.MODERN and tool.header_parameters:
-        wrong = mismatch(tool.header_parameters, arguments, call.arrival.headers)
+        wrong = mismatch(tool.header_parameters, arguments, parameter_headers(call.arrival))
         if wrong is not None:
-            raise Refused(Reason.HEADER_MISMATCH, message=f"{wrong} does not repeat the argument.")
+            raise Refused(Reason.HEADER_MISMATCH, message=wrong)
     problems = tool.schema.problems(arguments)
     if problems:
         raise Refused(Reason.INVALID_ARGUMENTS, {"problems": problems})
+
+
+def parameter_headers(arrival: Arrival) -> dict[str, list[str]]:
+    """The `Mcp-Param-*` headers of a request; the door lets each through once at most."""
+    return {name.decode("latin-1"): [value.decode("latin-1")] for name, value in arrival.headers.items() if name.startswith(b"mcp-param-")}
+
+
+def mirrored_headers(tool: Tool, arguments: Mapping[str, Any], arrival: Arrival) -> list[tuple[str, str]]:
+    """The `Mcp-Param-*` headers for the server: those of its own parameters made anew, unknown ones as they came
+    (2026-07-28, basic/transports/streamable-http, Server Behavior for Custom Headers)."""
+    own = headers_for(tool.header_parameters, arguments)
+    known = {parameter.header_name.lower() for parameter in tool.header_parameters}
+    return own + [(name, values[0]) for name, values in parameter_headers(arrival).items() if name not in known and values[0].isascii()]
 
 
 def entry_of_tool(tool: Tool) -> Entry:
@@ -498,7 +507,9 @@ def entry_of_tool(tool: Tool) -> Entry:
 def entry_of_prompt(prompt: Prompt) -> Entry:
     """What the steps need to know of a prompt."""
     server = prompt.server
-    return Entry(server, "prompt", prompt.name, prompt.name, prompt.pin_digest, prompt.action, "read", False, (), server.call_timeout_seconds)
+    return Entry(
+        server, "prompt", prompt.name, prompt.name, prompt.pin_digest, prompt.action, "read", False, (), server.call_timeout_seconds
+    )
 
 
 def entry_of_resource(resource: Resource, uri: str, policy: Policy) -> Entry:

@@ -8,6 +8,7 @@ import asyncio
 import ipaddress
 import socket
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -70,7 +71,7 @@ async def dial(server: ServerDefinition, address: Address, tls: ssl.SSLContext) 
         raise Refused(Reason.UPSTREAM_UNREACHABLE, note=f"{type(broken).__name__}: {broken}") from broken
 
 
-async def _first_that_answers(allowed: list[tuple[int, tuple[object, ...]]], address: Address, tls: ssl.SSLContext) -> ClientConnection:
+async def _first_that_answers(allowed: Sequence[tuple[int, tuple[object, ...]]], address: Address, tls: ssl.SSLContext) -> ClientConnection:
     loop = asyncio.get_running_loop()
     for position, (family, where) in enumerate(allowed):
         try:

@@ -21,7 +21,7 @@ from customhouse.adapters.upstreams.answers import OWN_HOP, Message, broken, jud
 from customhouse.adapters.upstreams.dialling import address_of, dial
 from customhouse.core.manifest import Era, ServerDefinition
 from customhouse.core.permit import Errand, Permit
-from customhouse.core.protocol.headers import encoded
+from customhouse.core.protocol.paramheaders import encode_value
 from customhouse.core.protocol.revisions import (
     LEGACY_REVISIONS,
     META_CAPABILITIES,
@@ -186,7 +186,7 @@ class StreamableServer:
         body = _encode({"jsonrpc": "2.0", "id": own_id, "method": ask.method, "params": {**ask.params, "_meta": meta}})
         lines = [b"mcp-protocol-version: ", NEWEST_MODERN.encode(), b"\r\nmcp-method: ", ask.method.encode(), b"\r\n"]
         if parameter := NAMED_BY.get(ask.method):
-            lines += (b"mcp-name: ", encoded(str(ask.params[parameter])).encode(), b"\r\n")
+            lines += (b"mcp-name: ", encode_value(str(ask.params[parameter])).encode(), b"\r\n")
         for name, value in ask.mirrored_headers:
             lines += (name.encode(), b": ", value.encode(), b"\r\n")
         return self._framed(self._head + b"".join(lines), body), own_id
@@ -419,9 +419,7 @@ class StreamableServer:
             raise Refused(Reason.RESULT_TOO_LARGE, {"allowedBytes": self.definition.max_result_bytes}) from None
         raise Refused(Reason.UPSTREAM_DIED, note="the stream ended without an answer")
 
-    async def _hear(
-        self, message: Message, own_id: int, ask: Ask, listener: Listener, session: Session | None
-    ) -> UpstreamAnswer | None:
+    async def _hear(self, message: Message, own_id: int, ask: Ask, listener: Listener, session: Session | None) -> UpstreamAnswer | None:
         """One message of a stream: the answer, something to pass on, or something that the gateway itself answers."""
         method = message.method
         if not method:
@@ -494,4 +492,3 @@ def _reply_to(message_id: str | int, method: str) -> dict[str, Any]:
     if method == "ping":
         return {"id": message_id, "result": {}}
     return {"id": message_id, "error": {"code": -32601, "message": "The client does not offer this."}}
-

@@ -45,7 +45,7 @@ def relayed(members: dict[str, msgspec.Raw], era: Era, method: str, server_info:
     if kind != "complete":
         raise Refused(Reason.UPSTREAM_BROKE_PROTOCOL, note=f"resultType {kind[:40]!r}")
     is_error = _typed(members, "isError", bool, False) if method == "tools/call" else False
-    meta = {
+    meta: dict[str, Any] = {
         key: value
         for key, value in _typed(members, "_meta", dict[str, msgspec.Raw], {}).items()
         if not key.startswith(PREFIX) or key == META_RELATED_TASK
@@ -56,7 +56,7 @@ def relayed(members: dict[str, msgspec.Raw], era: Era, method: str, server_info:
         if method in CACHEABLE:
             result["ttlMs"] = max(0, _typed(members, "ttlMs", int, 0))
             result["cacheScope"] = "private"  # what a caller may see was filtered for this caller
-        meta[META_SERVER] = server_info  # type: ignore[assignment]  # a mapping beside raw values; both are encoded
+        meta[META_SERVER] = server_info
     if meta or "_meta" in members:
         result["_meta"] = meta
     return result, is_error
@@ -80,7 +80,7 @@ def refusal(refused: Refused, message_id: str | int | None, era: Era, call_id: s
     data = {"reason": refused.reason.name.lower(), "retryable": row.retryable, "callId": call_id, **refused.detail}
     if row.next_step:
         data["next"] = row.next_step
-    answer = {"jsonrpc": "2.0", "error": {"code": code, "message": refused.sentence, "data": data}}
+    answer: dict[str, Any] = {"jsonrpc": "2.0", "error": {"code": code, "message": refused.sentence, "data": data}}
     if message_id is not None:
         answer["id"] = message_id
     return status, _encode(answer)
@@ -88,7 +88,8 @@ def refusal(refused: Refused, message_id: str | int | None, era: Era, call_id: s
 
 def tool_error(refused: Refused, message_id: str | int, era: Era, server_info: Mapping[str, Any]) -> bytes:
     """Arguments that the pinned schema refuses are an error of the tool, which a model can read and correct (SEP-1303)."""
-    text = " ".join([refused.sentence, *(f"{problem}." for problem in refused.detail.get("problems", ()))])  # type: ignore[attr-defined]  # problems are a tuple of strings
+    problems = refused.detail.get("problems", ())
+    text = " ".join([refused.sentence, *(problems if isinstance(problems, tuple) else ())])
     result = stamped({"content": [{"type": "text", "text": text}], "isError": True}, era, "tools/call", server_info)
     return answer_bytes(message_id, _encode(result))
 

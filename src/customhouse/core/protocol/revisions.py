@@ -14,7 +14,7 @@ MODERN_REVISIONS = ("2026-07-28",)
 NEWEST_LEGACY = LEGACY_REVISIONS[0]
 NEWEST_MODERN = MODERN_REVISIONS[0]
 
-ERA_OF = {revision: Era.LEGACY for revision in LEGACY_REVISIONS} | {revision: Era.MODERN for revision in MODERN_REVISIONS}
+ERA_OF = dict.fromkeys(LEGACY_REVISIONS, Era.LEGACY) | dict.fromkeys(MODERN_REVISIONS, Era.MODERN)
 
 ASSUMED_LEGACY = "2025-03-26"
 """What a legacy request without a version header speaks (2025-06-18, basic/transports, Protocol Version Header)."""
@@ -41,9 +41,7 @@ OFFERED = {
 NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 """The parameter that `Mcp-Name` repeats (2026-07-28, basic/transports/streamable-http, Request Metadata)."""
 
-CACHEABLE = frozenset(
-    {"server/discover", "tools/list", "prompts/list", "resources/list", "resources/templates/list", "resources/read"}
-)
+CACHEABLE = frozenset({"server/discover", "tools/list", "prompts/list", "resources/list", "resources/templates/list", "resources/read"})
 """Results that must carry `ttlMs` and `cacheScope` in the modern era (2026-07-28, server/utilities/caching)."""
 
 PREFIX = "io.modelcontextprotocol/"
