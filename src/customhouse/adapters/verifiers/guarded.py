@@ -159,7 +159,7 @@ def _port(url: httpx2.URL) -> int:
 
 
 def _check_head(answer: httpx2.Response) -> None:
-    if answer.is_redirect or 300 <= answer.status_code < 400:
+    if 300 <= answer.status_code < 400:
         raise NotFetched("The document's host answered with a redirect, which is never followed.")
     if answer.status_code != 200:
         raise NotFetched(f"The document's host answered with HTTP status {answer.status_code}.")

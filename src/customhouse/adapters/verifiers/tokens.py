@@ -8,9 +8,9 @@ is not configured. Keys that a header carries or points at (`jwk`, `jku`, `x5c`,
 
 import base64
 import binascii
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 from customhouse.adapters.verifiers.claims import IssuerRules, caller_of, check_audience, check_times, invalid
@@ -83,7 +83,7 @@ class TokenVerifier:
 
     def known(self, token: bytes, resource: str) -> Caller | None:
         """See `Verifier.known`. A token is forgotten when it expires, when its issuer's keys change, and when they grow too old."""
-        entry = self._entries.get((hashlib.sha256(token).digest(), resource))
+        entry = self._entries.get((sha256(token).digest(), resource))
         if entry is None or entry.generation != entry.keys.generation or self._clock.monotonic() >= entry.keys.good_until:
             return None
         return entry.caller if self._clock.now() < entry.caller.expires_at else None
@@ -103,7 +103,7 @@ class TokenVerifier:
             invalid("the issuer has no key that fits the token")
         if not key.verifies(compact.signed, compact.signature):
             invalid("the signature of the token is wrong")
-        self._remember((hashlib.sha256(token).digest(), resource), Entry(caller, issuer.keys, generation))
+        self._remember((sha256(token).digest(), resource), Entry(caller, issuer.keys, generation))
         return caller
 
     def _issuer_of(self, compact: Compact) -> Issuer:
