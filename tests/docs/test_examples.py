@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from customhouse.cli.decisiontables import misses, read_table
 from customhouse.config.definitions import read_definitions
 from customhouse.config.findings import ConfigurationInvalid
 from customhouse.config.load import load
@@ -69,6 +70,15 @@ SERVERS = (
 @pytest.mark.parametrize("example", blocks("policy.md", "cedar"))
 def test_an_example_of_a_rule_loads(example: str) -> None:
     assert compile_policy({"example.cedar": example}, SERVERS).digest
+
+
+def test_the_example_of_a_decision_table_agrees_with_the_example_of_a_grant(tmp_path: Path) -> None:
+    table = tmp_path / "example.test.yaml"
+    table.write_text(blocks("policy.md", "yaml")[0], encoding="utf-8")
+    policy = compile_policy({"example.cedar": blocks("policy.md", "cedar")[0]}, SERVERS)
+    cases = read_table(table, table.name)
+    assert len(cases) == 2
+    assert [list(misses(policy, case)) for _, case in cases] == [[], []]
 
 
 def test_the_rule_of_the_decision_that_a_permit_names_its_action_is_refused() -> None:
