@@ -14,7 +14,7 @@ _LOCK_ATTEMPTS = 20
 _LOCK_PAUSE_SECONDS = 0.01
 
 
-class LedgerUnusable(Exception):
+class LedgerUnusable(OSError):
     """The ledger cannot be opened; the message says why and what to do."""
 
 

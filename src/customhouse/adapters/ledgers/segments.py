@@ -66,6 +66,8 @@ class SegmentLedger:
                 journal = Journal(directory, segment_max_bytes=segment_max_bytes, clock=clock, disk=disk or Disk())
                 undo.callback(journal.close)
                 journal.commit(_opening(journal, clock.now()), durable=True)
+            except LedgerUnusable:
+                raise
             except OSError as failure:
                 raise LedgerUnusable(f"The ledger in {directory} cannot be opened: {failure}.") from failure
             undo.pop_all()
