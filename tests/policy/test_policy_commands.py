@@ -1,0 +1,205 @@
+"""`customhouse policy test` and `customhouse policy explain` on a deployment directory."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from customhouse.cli.policy import policy
+from customhouse.config.definitions import write_pin
+from customhouse.core.manifest import Manifest, Pin, digest_of
+
+DEFINITION = """\
+name: notes
+owner: team-notes
+contact: notes@example.com
+tenant: local
+url: https://notes.example/mcp
+credential: {bearer: "env:NOTES_TOKEN"}
+tools:
+  read_note: {class: read}
+  add_note: {class: write}
+"""
+RULES = """\
+// Engineers read.
+@id("eng-reads")
+permit (principal in Group::"local/eng", action in Action::"read", resource in Server::"notes");
+
+@id("drafts")
+permit (principal in Group::"local/eng", action == Action::"call:notes/add_note", resource)
+when { context.arguments.title like "draft*" };
+"""
+TABLE = """\
+- name: engineers read
+  as: {person: alice, groups: [eng]}
+  call: notes/read_note
+  expect: permit
+  because: [eng-reads]
+- as: {workload: ci, groups: [eng], tenant: local, client: cli, scopes: [notes]}
+  call: notes/add_note
+  arguments: {title: final}
+  expect: deny
+- as: {person: alice, groups: [eng]}
+  call: prompt:notes/daily
+  expect: permit
+- as: {person: alice, groups: [eng], tenant: elsewhere}
+  call: resource:notes/file:///a
+  expect: deny
+"""
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Path:
+    (tmp_path / "servers").mkdir()
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "servers" / "notes.yaml").write_text(DEFINITION, "utf-8")
+    (tmp_path / "policies" / "rules.cedar").write_text(RULES, "utf-8")
+    title = {"type": "object", "properties": {"title": {"type": "string"}}, "required": ["title"]}
+    manifest = Manifest(
+        server_info={"name": "notes", "version": "1"},
+        capabilities={},
+        tools=({"name": "add_note", "inputSchema": title}, {"name": "read_note", "inputSchema": {"type": "object"}}),
+        prompts=({"name": "daily"},),
+    )
+    write_pin(
+        tmp_path / "servers" / "notes.pin.json", Pin(server="notes", revision="2025-11-25", digest=digest_of(manifest), manifest=manifest)
+    )
+    return tmp_path
+
+
+def run(directory: Path, *words: str) -> Result:
+    return CliRunner().invoke(policy, [words[0], "--dir", str(directory), *words[1:]])
+
+
+def test_tables_that_hold_pass_with_a_line_per_case(deployment: Path) -> None:
+    (deployment / "policies" / "notes.test.yaml").write_text(TABLE, "utf-8")
+    result = run(deployment, "test")
+    assert result.exit_code == 0
+    assert result.output.splitlines() == [
+        "ok policies/notes.test.yaml:1 engineers read: permit",
+        "ok policies/notes.test.yaml:6 notes/add_note: deny",
+        "ok policies/notes.test.yaml:10 prompt:notes/daily: permit",
+        "ok policies/notes.test.yaml:13 resource:notes/file:///a: deny",
+        "4 cases, 0 missed.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("case", "sentence"),
+    [
+        ("{as: {person: a, groups: [eng]}, call: notes/read_note, expect: deny}", "Expected deny, decided permit because of eng-reads."),
+        ("{as: {person: a}, call: notes/read_note, expect: permit}", "Expected permit, decided deny because no rule permits it."),
+        (
+            "{as: {person: a, tenant: other}, call: notes/read_note, expect: permit}",
+            "Expected permit, decided deny because of base.tenancy.",
+        ),
+        (
+            "{as: {person: a, groups: [eng]}, call: notes/read_note, expect: permit, because: [drafts]}",
+            "Expected because of drafts, decided permit because of eng-reads.",
+        ),
+        (
+            "{as: {person: a}, call: notes/read_note, expect: deny, because: [x]}",
+            "Expected because of x, decided deny because no rule permits it.",
+        ),
+        ("{as: {person: a}, call: notes/gone, expect: deny}", "There is no tool `notes/gone` that is pinned and reviewed."),
+        ("{as: {person: a}, call: prompt:notes/gone, expect: deny}", "There is no prompt `notes/gone` that is pinned and reviewed."),
+        (
+            "{as: {person: a, groups: [eng]}, call: notes/add_note, expect: deny}",
+            "It cannot be decided: call:notes/add_note cannot be judged: the argument 'title' is missing.",
+        ),
+    ],
+)
+def test_a_miss_says_what_was_decided_and_fails(deployment: Path, tmp_path: Path, case: str, sentence: str) -> None:
+    table = tmp_path / "one.yaml"
+    table.write_text(f"- {case}\n", "utf-8")
+    result = run(deployment, "test", str(table))
+    assert result.exit_code == 1
+    assert result.output.splitlines()[0].startswith("MISS one.yaml:1 ")
+    assert result.output.splitlines()[0].endswith(sentence)
+    assert result.output.splitlines()[1] == "1 cases, 1 missed."
+
+
+def test_no_tables_is_a_failure_since_nothing_was_tested(deployment: Path) -> None:
+    result = run(deployment, "test")
+    assert result.exit_code == 1
+    assert "There are no decision tables" in result.output
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("as: {person: a}", "bad.yaml:1: A decision table is a list of cases."),
+        ("- {as: {person: 1}, call: x, expect: deny}", "bad.yaml:1: Expected `str`, got `int` - at `$.as.person`."),
+        ("- {as: {}, call: x, expect: maybe}", "bad.yaml:1: Invalid enum value 'maybe' - at `$.expect`."),
+        ("- {as: {}, call: x, expect: deny, becuase: []}", "bad.yaml:1: Object contains unknown field `becuase`."),
+        ("- {as: {}, as: {}}", "bad.yaml:1"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_a_finding(deployment: Path, tmp_path: Path, text: str, sentence: str) -> None:
+    table = tmp_path / "bad.yaml"
+    table.write_text(text, "utf-8")
+    result = run(deployment, "test", str(table))
+    assert result.exit_code == 1
+    assert sentence in result.output
+
+
+def test_a_table_outside_the_deployment_keeps_its_own_path(deployment: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    table = tmp_path_factory.mktemp("elsewhere") / "far.yaml"
+    table.write_text(TABLE, "utf-8")
+    assert f"ok {table}:1 engineers read: permit" in run(deployment, "test", str(table)).output
+
+
+def test_an_explained_yes_shows_the_rule_with_its_place(deployment: Path) -> None:
+    result = run(deployment, "explain", "--as", "alice", "--group", "eng", "call", "notes/read_note")
+    assert result.exit_code == 0
+    assert result.output.splitlines() == [
+        "Yes: a rule permits it, and none forbids it.",
+        "",
+        "eng-reads (rules.cedar:2)",
+        "    // Engineers read.",
+        '    @id("eng-reads")',
+        '    permit (principal in Group::"local/eng", action in Action::"read", resource in Server::"notes");',
+    ]
+
+
+def test_an_explained_default_deny_shows_the_rules_that_came_closest(deployment: Path) -> None:
+    words = ("--workload", "ci", "--group", "eng", "call", "notes/add_note", "--arguments", '{"title":"x"}')
+    lines = run(deployment, "explain", *words).output.splitlines()
+    assert lines[:5] == [
+        "No: no rule permits it.",
+        "",
+        "These rules came closest:",
+        "",
+        "drafts (rules.cedar:5)",
+    ]
+    assert "  It covers this caller and this call, but its conditions are not met." in lines
+
+
+def test_an_explained_error_shows_what_broke(deployment: Path) -> None:
+    output = run(deployment, "explain", "--as", "alice", "--group", "eng", "call", "notes/add_note").output
+    assert output.startswith("No: the policy could not be evaluated")
+    assert "the argument 'title' is missing" in output
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("call", "notes/read_note"), "Say who would call"),
+        (("--as", "a", "call", "notes/read_note", "--arguments", "[]"), "--arguments is not a JSON object"),
+        (("--as", "a", "call", "notes/read_note", "--arguments", "{"), "--arguments is not a JSON object"),
+        (("--as", "a", "call", "notes/gone"), "There is no tool `notes/gone`"),
+        (("--as", "a", "call", "resource:gone/file:///a"), "There is no resource `gone/file:///a`"),
+        (("--as", "a", "call", "notes"), "There is no tool `notes`"),
+    ],
+)
+def test_a_question_that_makes_no_sense_is_refused_in_a_sentence(deployment: Path, words: tuple[str, ...], sentence: str) -> None:
+    result = run(deployment, "explain", *words)
+    assert result.exit_code != 0
+    assert sentence in result.output
+
+
+def test_policies_that_do_not_load_are_told_by_file_and_line(deployment: Path) -> None:
+    (deployment / "policies" / "rules.cedar").write_text("\npermit (principal, action, resource);", "utf-8")
+    result = run(deployment, "explain", "--as", "a", "call", "notes/read_note")
+    assert result.exit_code == 1
+    assert 'rules.cedar:2: Every rule needs an id of its own: put @id("...") before it.' in result.output
