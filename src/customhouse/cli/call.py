@@ -21,8 +21,7 @@ import customhouse
 from customhouse.cli import display
 from customhouse.cli.arguments import typed
 from customhouse.core.manifest import Era
-from customhouse.core.protocol.headers import encoded
-from customhouse.core.protocol.paramheaders import header_parameters, headers_for
+from customhouse.core.protocol.paramheaders import encode_value, header_parameters, headers_for
 from customhouse.core.protocol.revisions import META_CAPABILITIES, META_CLIENT, META_LOG_LEVEL, META_VERSION, NEWEST_LEGACY, NEWEST_MODERN
 from customhouse.core.protocol.sse import EventReader, EventTooLarge
 from customhouse.core.refusal import Reason
@@ -210,7 +209,7 @@ class Conversation:
         accepted = {"Accept": "application/json, text/event-stream"}
         if self._era is Era.LEGACY:
             return accepted | self._session_headers
-        name = {"Mcp-Name": encoded(params["name"])} if "name" in params else {}
+        name = {"Mcp-Name": encode_value(params["name"])} if "name" in params else {}
         return accepted | {"MCP-Protocol-Version": NEWEST_MODERN, "Mcp-Method": method} | name
 
     def _with_meta(self, params: Mapping[str, Any]) -> dict[str, Any]:
