@@ -68,6 +68,13 @@ def test_a_refusal_that_is_named_exists(document: Path) -> None:
     assert names - set(Reason.__members__) - {"NOTES_TOKEN", "CUSTOMHOUSE_TOKEN"} == set()
 
 
+@EVERY_DOCUMENT
+def test_a_metric_that_is_named_exists(document: Path) -> None:
+    source = "".join(text_of(module) for module in (ROOT / "src").rglob("*.py"))
+    named = re.findall(r"`(customhouse_[a-z_]+?)(?:_total)?`", text_of(document))
+    assert [metric for metric in named if f'"{metric}"' not in source] == []
+
+
 def setting_keys() -> set[str]:
     """Every key of the settings, groups included."""
     return set(keys_below("", Settings))
