@@ -87,7 +87,8 @@ def call(
             listed = next((entry for entry in tools if entry.get("name") == tool), {})
             result = talk.call(tool, _arguments(pairs, written, listed), listed)
     except Failed as failed:
-        raise click.ClickException(str(failed)) from None
+        click.echo(str(failed), err=True)
+        sys.exit(1)
     _show_result(result, as_json=as_json)
 
 
@@ -337,7 +338,8 @@ def _show_result(result: Mapping[str, Any], *, as_json: bool) -> None:
         for text in display.result_lines(result):
             click.echo(text)
     if result.get("resultType", "complete") != "complete":
-        raise click.ClickException("The tool asks for input, which this client cannot give.")
+        click.echo("The tool asks for input, which this client cannot give.", err=True)
+        sys.exit(1)
     if result.get("isError") is True:
         click.echo("The tool reports an error.", err=True)
         sys.exit(1)
