@@ -147,13 +147,13 @@ def _look_at_policies(deployment: _Deployment) -> Iterator[Check]:
     if not files:
         yield Check(Verdict.NOTE, "policies", f"{policies}/ holds no policy, so every call is refused.", "Write one that grants reads.")
     elif not unreadable:
-        yield Check(Verdict.OK, "policies", f"{len(files)} files in {policies}/ can be read.")
+        yield Check(Verdict.OK, "policies", f"{policies}/ can be read; it holds {len(files)} of *.cedar.")
 
 
 def _look_at_data(deployment: _Deployment) -> Iterator[Check]:
     name = deployment.loaded.settings.data_dir
     directory = deployment.loaded.path(name)
-    existing = next(path for path in (directory, *directory.parents) if path.exists())
+    existing = next(path for path in (directory, *directory.parents) if os.access(path, os.F_OK))
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         yield Check(Verdict.PROBLEM, "data", f"{existing} cannot be written to.", "Let the gateway's user write there, or set `data_dir`.")
     elif existing != directory:

@@ -185,7 +185,9 @@ class _Walk:
 
     def _misfit(self, node: Node, spot: _Spot) -> object:
         expected, example = _expected(spot)
-        return self._report(node, spot, f"{_described(node)} stands where {expected} belongs.", _remedy(node, spot, expected, example))
+        return self._report(
+            node, spot, f"{_described(node, spot.kind)} stands where {expected} belongs.", _remedy(node, spot, expected, example)
+        )
 
     def _report(self, node: Node, spot: _Spot, problem: str, remedy: str) -> object:
         self._find(node.place, spot.key, problem, remedy)
@@ -252,7 +254,7 @@ def near(word: str, known: Iterable[str]) -> str:
             "and a server definition names its credential by reference."
         )
     folded = {name.lower(): name for name in names}
-    if close := difflib.get_close_matches(word.lower(), folded, 1):
+    if close := difflib.get_close_matches(word.lower(), folded, 1, 0.7):
         return f"Did you mean `{folded[close[0]]}`?"
     return f"Known here: {', '.join(names)}." if len(names) <= _MOST_NAMES_SHOWN else "`customhouse config explain` lists what there is."
 
@@ -284,11 +286,13 @@ def _expected(spot: _Spot) -> tuple[str, str]:
         return "a number of seconds", "30"
     if isinstance(kind, mi.IntType) and spot.name.endswith("_bytes"):
         return "a whole number of bytes", "1048576"
+    if isinstance(kind, mi.StructType):
+        required = ", ".join(f"{known.encode_name}: ..." for known in kind.fields if known.required)
+        return "a table of keys", f"{{{required}}}" if required else ""
     return _EXPECTED[type(kind)]
 
 
 _EXPECTED: Final[Mapping[type[mi.Type], tuple[str, str]]] = {
-    mi.StructType: ("a table of keys", ""),
     mi.DictType: ("a table of keys", ""),
     mi.VarTupleType: ("a list", "[a, b]"),
     mi.StrType: ("text", ""),
@@ -309,8 +313,12 @@ def _shown(value: Value) -> str:
     return "Nothing" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _described(node: Node) -> str:
-    return _shown(node.value) if isinstance(node, Scalar) else "A list" if isinstance(node, Items) else "A table"
+def _described(node: Node, kind: mi.Type) -> str:
+    if isinstance(node, Scalar):
+        # Text where a table or a list belongs may be a secret of any length.
+        guarded = isinstance(node.value, str) and isinstance(kind, mi.StructType | mi.DictType | mi.VarTupleType)
+        return "A text" if guarded else _shown(node.value)
+    return "A list" if isinstance(node, Items) else "A table"
 
 
 _UNITS: Final[Mapping[str, Mapping[str, float]]] = {
@@ -339,6 +347,8 @@ def _remedy(node: Node, spot: _Spot, expected: str, example: str) -> str:
         return "Put it in quotes if it is meant as text."
     if isinstance(value, str) and isinstance(spot.kind, mi.VarTupleType):
         return "Write a list, in brackets or with a dash before each item."
+    if isinstance(node, Items | Fields):
+        return f"Write {expected}."
     if isinstance(value, str):
         example = _without_unit(value, spot.name) or example
     return f"Write {expected}, for example {example}." if example else f"Write {expected}."

@@ -54,7 +54,7 @@ def read_definitions(directory: Path, settings: Settings) -> tuple[ServerDefinit
     definitions: list[ServerDefinition] = []
     findings: list[Finding] = []
     names: dict[str, str] = {}
-    for path in _definition_files(directory / settings.servers_dir):
+    for path in _definition_files(directory / settings.servers_dir, settings.servers_dir):
         file = f"{settings.servers_dir}/{path.name}"
         wrong = tuple(_wrong_name(path, file, names))
         definition, unfit = _read(path, file)
@@ -115,8 +115,14 @@ def pin_bytes(pin: Pin) -> bytes:
     return canonical_bytes(msgspec.structs.replace(pin, manifest=in_order(pin.manifest))) + b"\n"
 
 
-def _definition_files(servers: Path) -> list[Path]:
-    return sorted(path for path in servers.iterdir() if path.suffix in {_SUFFIX, ".yml"}) if servers.is_dir() else []
+def _definition_files(servers: Path, shown: str) -> list[Path]:
+    try:
+        return sorted(path for path in servers.iterdir() if path.suffix in {_SUFFIX, ".yml"})
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        problem = f"The definitions cannot be listed ({error.strerror})."
+        raise ConfigurationInvalid([found(Place(shown), (), problem, "Make it a directory that this user may read.")]) from None
 
 
 def _wrong_name(path: Path, file: str, names: Mapping[str, str]) -> Iterator[Finding]:

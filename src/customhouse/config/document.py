@@ -286,7 +286,9 @@ class _Reader:
     def _place_of(self, error: yaml.YAMLError) -> Place:
         mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
         if mark is not None:
-            return Place(self._file, mark.line + 1 if self._numbered else 0)
+            # At the end of the text the mark is one line too far.
+            line = min(mark.line, self._text.rstrip("\n").count("\n"))
+            return Place(self._file, line + 1 if self._numbered else 0)
         data = self._text.encode()
         return _place(self._file, data, getattr(error, "position", len(data)), self._numbered)
 

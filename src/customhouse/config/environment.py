@@ -14,8 +14,8 @@ from customhouse.config.findings import Finding, Place, found
 from customhouse.config.tree import Settings
 
 PREFIX = "CUSTOMHOUSE_"
-NOT_SETTINGS = frozenset({"CUSTOMHOUSE_DIR", "CUSTOMHOUSE_TOKEN"})
-"""Variables that the commands read: the deployment directory, and the operator's own token for `customhouse call`."""
+NOT_SETTINGS = frozenset({"CUSTOMHOUSE_DIR", "CUSTOMHOUSE_TOKEN", "CUSTOMHOUSE_URL"})
+"""Variables that the commands read: the deployment directory, and endpoint and token for `customhouse call`."""
 
 
 def overlaid(root: Node, environ: Mapping[str, str]) -> Document:

@@ -71,11 +71,21 @@ def server_names(directory: Path) -> tuple[str, ...]:
 
 def _read(directory: Path) -> Document:
     path = directory / FILE
-    if not directory.is_dir():
+    try:
+        reachable = directory.is_dir()
+        written = reachable and (path.exists() or path.is_symlink())
+    except PermissionError:
+        reachable = written = False
+    if not reachable:
         place = Place(str(directory))
-        missing = found(place, (), "There is no such directory.", "Name the deployment directory with --dir or CUSTOMHOUSE_DIR.")
+        missing = found(
+            place,
+            (),
+            "There is no such directory that this user may enter.",
+            "Name the deployment directory with --dir or CUSTOMHOUSE_DIR.",
+        )
         return Document(Fields((), place), (missing,))
-    if not path.exists() and not path.is_symlink():
+    if not written:
         return Document(Fields((), Place(FILE)))
     return read_file(path, FILE)
 

@@ -249,8 +249,8 @@ SETTINGS_RULES: Rules = {
     ),
     Settings: (
         Rule((_PUBLIC,), _public_address, spoils=True),
+        Rule((_PUBLIC, _HOST), _public_host, spoils=True),
         Rule((_PUBLIC, _TLS), _public_scheme),
-        Rule((_PUBLIC, _HOST), _public_host),
         Rule((_HOST, _TLS), _exposed_without_tls),
         Rule((_HOST, _PUBLIC, ("identity", "development_issuer")), _exposed_with_development_issuer),
         Rule((_HOST, ("identity", "issuers")), _exposed_without_issuer),
