@@ -20,7 +20,7 @@ from customhouse.adapters.secrets.references import ReferencedSecrets
 from customhouse.adapters.telemetry.metrics import RecordMetrics
 from customhouse.adapters.upstreams.streamable import StreamableUpstreams
 from customhouse.adapters.verifiers.claims import ClaimNames, IssuerRules
-from customhouse.adapters.verifiers.development import DevelopmentIssuer
+from customhouse.adapters.verifiers.development import DEVELOPMENT_ISSUER, DevelopmentIssuer
 from customhouse.adapters.verifiers.guarded import GuardedClient
 from customhouse.adapters.verifiers.tokens import TokenVerifier, issuers_over_http
 from customhouse.config.addresses import web_address
@@ -250,7 +250,7 @@ class Gateway:
 
     def _issuers(self) -> list[str]:
         identity = self._settings.identity
-        local = ["urn:customhouse:development"] if identity.development_issuer.enabled else []
+        local = [DEVELOPMENT_ISSUER] if identity.development_issuer.enabled else []
         return [issuer.issuer for issuer in identity.issuers] + local
 
     def _ready(self) -> dict[str, bool]:
@@ -297,4 +297,4 @@ class Gateway:
     def _block(self, server: str, blocked: frozenset[tuple[str, str]]) -> None:
         if blocked and blocked != self.live.drifted.get(server):
             log.warning("%s drifted; blocked until reviewed: %s", server, ", ".join(sorted(name for _, name in blocked)))
-        self.live.drifted[server] = blocked
+        self.live.block(server, blocked)

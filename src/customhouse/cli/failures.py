@@ -7,6 +7,7 @@ from typing import ParamSpec, TypeVar
 
 import click
 
+from customhouse.adapters.verifiers.development import UnsafeKeyFile
 from customhouse.config.findings import ConfigurationInvalid
 from customhouse.core.policy import PolicyInvalid
 from customhouse.core.refusal import Refused
@@ -29,7 +30,7 @@ def explained(command: Callable[P, R]) -> Callable[P, R]:
             click.echo(f"{refused.sentence} {refused.reason.row.next_step}".rstrip(), err=True)
             if refused.note:
                 click.echo(f"  ({refused.note})", err=True)
-        except (OSError, LookupError, ValueError) as failed:
+        except (OSError, LookupError, ValueError, UnsafeKeyFile) as failed:
             click.echo(f"{failed}", err=True)
         sys.exit(1)
 

@@ -142,4 +142,4 @@ def _capture(deployment: Deployment, definition: ServerDefinition) -> Capture:
 def _show(changes: tuple[Change, ...]) -> None:
     for change in changes:
         verdict = "blocked until reviewed" if blocking(change) else "still served as approved"
-        click.echo(line(f"{change.kind} {change.name}: {change.grade} ({verdict})  {' '.join(change.paths)}"))
+        click.echo(line(f"{change.kind} {change.name}: {change.grade.value} ({verdict})  {' '.join(change.paths)}"))

@@ -167,4 +167,4 @@ def blocked_by(changes: Sequence[Change]) -> frozenset[tuple[str, str]]:
 
 def summary(changes: Sequence[Change]) -> str:
     """One line for a record."""
-    return "; ".join(f"{change.kind} {change.name}: {change.grade}" for change in changes)
+    return "; ".join(f"{change.kind} {change.name}: {change.grade.value}" for change in changes)

@@ -178,7 +178,8 @@ def server_endpoint(offered: Offer, public_url: str) -> Endpoint:
 
 
 def portal_endpoint(portal: str, offers: Sequence[Offer], public_url: str) -> Endpoint:
-    """`/mcp` or `/mcp/<portal>`: several servers, tools and prompts named `<server>__<name>`. Raises `ValueError` if two aliases collide."""
+    """`/mcp` or `/mcp/<portal>`: several servers, tools and prompts named `<server>__<name>`. Raises `ValueError` if two aliases
+    collide."""
     path = "/mcp" if portal == "default" else f"/mcp/{portal}"
     tools = [tool for offered in offers for tool in offered.tools]
     prompts = [prompt for offered in offers for prompt in offered.prompts]

@@ -1,7 +1,7 @@
 """What the gateway answers from the view alone: `initialize`, `server/discover` and every list.
 
-Lists are in name order and the same for the same caller, view and era (MCP 2026-07-28, server/tools, Capabilities). What a server said about
-change notifications and subscriptions is left out: the gateway relays neither yet.
+Lists are in name order and the same for the same caller, view and era (MCP 2026-07-28, server/tools, Capabilities). What a server said
+about change notifications and subscriptions is left out: the gateway relays neither yet.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -14,25 +14,35 @@ from customhouse.core.policy import ActionRef
 from customhouse.core.protocol.revisions import LEGACY_REVISIONS, MODERN_REVISIONS, NEWEST_LEGACY
 
 Visible = Callable[[Caller, ActionRef], bool]
+Drifted = Callable[[str, str, str], bool]
+"""Whether an entry, by server, kind and pinned name, is blocked."""
 
 _CAPABILITIES = ("tools", "prompts", "resources", "completions", "logging")
 
 
-def listed(endpoint: Endpoint, method: str, caller: Caller, era: Era, visible: Visible) -> dict[str, Any]:
-    """The result of a list method."""
+def listed(endpoint: Endpoint, method: str, caller: Caller, era: Era, visible: Visible, drifted: Drifted) -> dict[str, Any]:
+    """The result of a list method: what some call of this caller could reach, and nothing that is blocked."""
 
-    def seen(server: ServerDefinition, action: ActionRef) -> bool:
-        return server.tenant == caller.tenant and visible(caller, action)
+    def seen(server: ServerDefinition, action: ActionRef, kind: str, name: object) -> bool:
+        return server.tenant == caller.tenant and not drifted(server.name, kind, str(name)) and visible(caller, action)
 
     if method == "tools/list":
-        tools = [(name, tool.definition) for name, tool in sorted(endpoint.tools.items()) if seen(tool.server, tool.action)]
+        tools = [
+            (name, tool.definition) for name, tool in sorted(endpoint.tools.items()) if seen(tool.server, tool.action, "tool", tool.name)
+        ]
         return {"tools": [_tool(name, definition, era) for name, definition in tools]}
     if method == "prompts/list":
-        prompts = [(name, prompt.definition) for name, prompt in sorted(endpoint.prompts.items()) if seen(prompt.server, prompt.action)]
+        prompts = [
+            (name, prompt.definition)
+            for name, prompt in sorted(endpoint.prompts.items())
+            if seen(prompt.server, prompt.action, "prompt", prompt.name)
+        ]
         return {"prompts": [{**definition, "name": name} for name, definition in prompts]}
     if method == "resources/list":
-        return {"resources": [entry.definition for _, entry in sorted(endpoint.resources.items()) if seen(entry.server, entry.action)]}
-    return {"resourceTemplates": [entry.definition for entry in endpoint.templates if seen(entry.server, entry.action)]}
+        resources = [entry for _, entry in sorted(endpoint.resources.items())]
+        return {"resources": [e.definition for e in resources if seen(e.server, e.action, "resource", e.definition["uri"])]}
+    templates = [e for e in endpoint.templates if seen(e.server, e.action, "template", e.definition["uriTemplate"])]
+    return {"resourceTemplates": [entry.definition for entry in templates]}
 
 
 def _tool(name: str, definition: Mapping[str, Any], era: Era) -> dict[str, Any]:

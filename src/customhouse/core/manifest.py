@@ -109,7 +109,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 DIGEST_FORMULA = "customhouse-manifest-1"
-"""Named in every pin, so that a later formula never looks like drift: SHA-256 over RFC 8785 JSON of the manifest, each list in name order."""
+"""Named in every pin, so that a later formula never looks like drift: SHA-256 over RFC 8785 JSON of the manifest, each list in name
+order."""
 
 
 class Pin(msgspec.Struct, frozen=True, kw_only=True):

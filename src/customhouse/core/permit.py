@@ -18,7 +18,8 @@ class Permit(msgspec.Struct, frozen=True, gc=False):
     call_id: str
     server: ServerDefinition
     session_key: str
-    """Whose upstream session carries the call: the caller's authorisation context, or empty where a reviewer marked the server stateless."""
+    """Whose upstream session carries the call: the caller's authorisation context, or empty where a reviewer marked the server
+    stateless."""
     changes_things: bool
     """The call is a write: it is never sent twice."""
 

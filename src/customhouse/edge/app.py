@@ -1,7 +1,7 @@
 """The slow routes: protected-resource metadata, health, readiness and metrics, and a clear no for everything else.
 
-Sources: RFC 9728 (metadata at a path inserted after the well-known part); MCP 2026-07-28, basic/authorization; MCP 2025-11-25, basic/transports
-(405 where no stream is offered).
+Sources: RFC 9728 (metadata at a path inserted after the well-known part); MCP 2026-07-28, basic/authorization; MCP 2025-11-25,
+basic/transports (405 where no stream is offered).
 """
 
 from collections.abc import Callable, Sequence

@@ -1,14 +1,14 @@
 """The callers' door: HTTP/1.1 on httptools, straight into the exchange.
 
 A uvicorn protocol class: uvicorn keeps sockets, TLS, signals and shutdown. A POST at an MCP endpoint goes from the parser to the exchange
-without ASGI messages; every other request goes to the ASGI application. Sources: RFC 9112; MCP 2026-07-28, basic/transports/streamable-http.
+without ASGI messages; every other request goes to the ASGI application. Sources: RFC 9112; MCP 2026-07-28,
+basic/transports/streamable-http.
 
-One connection carries one request at a time; requests that a client pipelines wait their turn, bounded. After any framing error the connection ends, since
-nobody knows where the next request would begin.
+One connection carries one request at a time; requests that a client pipelines wait their turn, bounded. After any framing error the
+connection ends, since nobody knows where the next request would begin.
 """
 
 import asyncio
-import http
 from collections import deque
 from collections.abc import Iterable
 from typing import Any, cast
@@ -20,12 +20,13 @@ from uvicorn.server import ServerState
 
 from customhouse.core.protocol.headers import ONCE_ONLY
 from customhouse.core.protocol.origin import check_origin
-from customhouse.core.protocol.sse import COMMENT, event
 from customhouse.core.refusal import Reason, Refused
-from customhouse.edge.asgi import Response, ask_application
+from customhouse.edge.asgi import ask_application
+from customhouse.edge.framing import Request, judge_frame
+from customhouse.edge.reply import CallerReply
 from customhouse.gateway.admission import Admission
 from customhouse.gateway.arrival import Arrival
-from customhouse.gateway.exchange import Answer, Exchange
+from customhouse.gateway.exchange import Exchange
 from customhouse.gateway.live import Live
 from customhouse.ports.traffic import Clock
 
@@ -59,25 +60,7 @@ class Door(msgspec.Struct, frozen=True):
 
 
 _MAX_PIPELINED = 16
-_STATUS_LINE = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
-_FIXED = b"cache-control: no-store\r\nx-content-type-options: nosniff\r\n"
-_STREAM_HEAD = b"content-type: text/event-stream\r\nx-accel-buffering: no\r\n" + _FIXED
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_PROBES_SECONDS = (0.01, 0.04)
-"""After a half-close: when to write to a caller that may be gone, so that the kernel finds out well within 100 ms."""
-
-
-class Request(msgspec.Struct, gc=False):
-    """One request as it is read."""
-
-    started: float
-    method: bytes = b""
-    target: bytes = b""
-    headers: dict[bytes, bytes] = {}
-    body: bytes = b""
-    keep_alive: bool = True
-    chunks_allowed: bool = True
-    refused: Refused | None = None
 
 
 class Connection(asyncio.Protocol):
@@ -267,7 +250,7 @@ class Connection(asyncio.Protocol):
         self._state.tasks.add(task)
         task.add_done_callback(self._state.tasks.discard)
 
-    async def _serve(self, request: Request, reply: "CallerReply") -> None:
+    async def _serve(self, request: Request, reply: CallerReply) -> None:
         door = self._door
         try:
             door.admission.enter()
@@ -287,7 +270,7 @@ class Connection(asyncio.Protocol):
         finally:
             door.admission.leave()
 
-    async def _say_no(self, refused: Refused, request: Request, reply: "CallerReply") -> None:
+    async def _say_no(self, refused: Refused, request: Request, reply: CallerReply) -> None:
         path = request.target.partition(b"?")[0].decode("latin-1")
         answer = await self._door.exchange.refuse_frame(refused, path, request.started)
         reply.whole(answer.status, answer.headers, answer.body)
@@ -317,7 +300,7 @@ class Connection(asyncio.Protocol):
         self._state.tasks.add(task)
         task.add_done_callback(self._state.tasks.discard)
 
-    def finished(self, reply: "CallerReply", *, keep_alive: bool) -> None:
+    def finished(self, reply: CallerReply, *, keep_alive: bool) -> None:
         """A reply is out; the next request, if one waits, comes now."""
         if self._reply is not reply:
             return
@@ -357,9 +340,9 @@ class Connection(asyncio.Protocol):
         return not self._closing and not self._transport.is_closing()
 
     @property
-    def door(self) -> Door:
-        """What all connections share."""
-        return self._door
+    def keep_alive_comment_seconds(self) -> float:
+        """Silence on a stream after which a comment is sent."""
+        return self._door.bounds.keep_alive_comment_seconds
 
     @property
     def common_headers(self) -> bytes:
@@ -377,7 +360,8 @@ class Connection(asyncio.Protocol):
         return self._transport.get_write_buffer_size()
 
     def close(self) -> None:
-        """End the connection after what was written is out. A client that is still sending is not left with a reset: see RFC 9112 section 9.6."""
+        """End the connection after what was written is out. A client that is still sending is not left with a reset: see RFC 9112
+        section 9.6."""
         if not self._closing:
             self._closing = True
             if self._broken and not self._half_closed and self._transport.can_write_eof():
@@ -415,177 +399,6 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
 
-class CallerReply:
-    """The way back to the caller of one request; see `gateway.arrival.Reply`."""
-
-    __slots__ = ("_beat", "_cancels", "_connection", "_done", "_probes", "_request", "_streaming", "_waits", "bytes_out", "task")
-
-    def __init__(self, connection: Connection, request: Request) -> None:
-        self._connection = connection
-        self._request = request
-        self._streaming = False
-        self._done = False
-        self._cancels = False
-        self._waits = False
-        self._beat: asyncio.TimerHandle | None = None
-        self._probes: list[asyncio.TimerHandle] = []
-        self.bytes_out = 0
-        self.task: asyncio.Task[None] | None = None
-
-    @property
-    def connected(self) -> bool:
-        """See `gateway.arrival.Reply`."""
-        return self._connection.connected
-
-    def cancel_when_left(self) -> None:
-        """See `gateway.arrival.Reply`. From now on comments also keep a long call's connection open."""
-        self._cancels = True
-        if not self._connection.connected:
-            self.lost()
-
-    def lost(self) -> None:
-        """The connection is gone."""
-        self._stop()
-        if self._cancels and not self._done and self.task is not None:
-            self.task.cancel()
-
-    def probe(self) -> None:
-        """The caller half-closed its side, or went away: only writing tells which."""
-        if self._cancels and not self._done and not self._probes:
-            self._begin()
-            loop = asyncio.get_running_loop()
-            self._probes = [loop.call_later(after, self._comment) for after in _PROBES_SECONDS]
-
-    def may_wait(self) -> None:
-        """See `gateway.arrival.Reply`."""
-        self._waits = True
-
-    def keep_open(self, now: float) -> None:
-        """Called every second: a call that waits for long begins its stream, whose comments keep the connection open."""
-        if self._waits and not self._streaming and now - self._request.started > self._connection.door.bounds.keep_alive_comment_seconds:
-            self._begin()
-            self._comment()
-
-    def whole(self, status: int, headers: bytes, body: bytes) -> None:
-        """See `gateway.arrival.Reply`."""
-        if self._streaming:
-            self._write_event(body)
-            self._finish_stream()
-            return
-        connection, keep_alive = self._connection, self._keep_alive()
-        connection.write(
-            b"%b%b%b%b%bcontent-length: %d\r\n\r\n%b"
-            % (
-                _STATUS_LINE[status],
-                connection.common_headers,
-                headers,
-                _FIXED,
-                b"" if keep_alive else b"connection: close\r\n",
-                len(body),
-                body,
-            )
-        )
-        self.bytes_out += len(body)
-        self._finish(keep_alive)
-
-    def respond(self, response: Response) -> None:
-        """The answer of the ASGI application."""
-        headers = b"".join([b"%b: %b\r\n" % header for header in response.headers if header[0].lower() != b"content-length"])
-        body = b"" if self._request.method == b"HEAD" else response.body
-        self.whole(response.status, headers, body)
-
-    async def event(self, data: bytes) -> None:
-        """See `gateway.arrival.Reply`."""
-        if not self._connection.connected:
-            return
-        self._begin()
-        self._write_event(data)
-        await self._connection.room()
-
-    def end(self) -> None:
-        """See `gateway.arrival.Reply`."""
-        self._begin()
-        self._finish_stream()
-
-    def _begin(self) -> None:
-        if self._streaming or self._done:
-            return
-        self._streaming = True
-        framing = b"transfer-encoding: chunked\r\n" if self._request.chunks_allowed else b""
-        closing = b"" if self._keep_alive() else b"connection: close\r\n"
-        self._connection.write(b"%b%b%b%b%b\r\n" % (_STATUS_LINE[200], self._connection.common_headers, _STREAM_HEAD, framing, closing))
-        self._schedule_beat()
-
-    def _keep_alive(self) -> bool:
-        return self._request.keep_alive and self._request.chunks_allowed and not self._connection.ends_after_this
-
-    def _schedule_beat(self) -> None:
-        seconds = self._connection.door.bounds.keep_alive_comment_seconds
-        self._beat = asyncio.get_running_loop().call_later(seconds, self._comment)
-
-    def _comment(self) -> None:
-        if self._done or not self._connection.connected:
-            return
-        self._write_chunk(COMMENT)
-        if self._beat is not None:
-            self._beat.cancel()
-        self._schedule_beat()
-
-    def _write_event(self, data: bytes) -> None:
-        self.bytes_out += len(data)
-        self._write_chunk(event(data))
-
-    def _write_chunk(self, data: bytes) -> None:
-        self._connection.write(b"%x\r\n%b\r\n" % (len(data), data) if self._request.chunks_allowed else data)
-
-    def _finish_stream(self) -> None:
-        if self._done:
-            return
-        if self._request.chunks_allowed:
-            self._connection.write(b"0\r\n\r\n")
-        self._finish(self._keep_alive())
-
-    def _finish(self, keep_alive: bool) -> None:
-        self._done = True
-        self._stop()
-        self._connection.finished(self, keep_alive=keep_alive)
-
-    def _stop(self) -> None:
-        for handle in (self._beat, *self._probes):
-            if handle is not None:
-                handle.cancel()
-
-
-def judge_frame(request: Request, max_body_bytes: int) -> Refused | None:
-    """What RFC 9112 leaves open and this gateway does not take: the refusal of a request's head, or None."""
-    headers = request.headers
-    if request.target.startswith((b"http://", b"https://")):
-        request.target, headers[b"host"] = origin_form(request.target)
-    if not request.target.startswith(b"/"):
-        return Refused(Reason.MALFORMED_HTTP, message="The request target is not a path.")
-    if b"host" not in headers:
-        return Refused(Reason.MALFORMED_HTTP, message="Host is missing.")
-    encoding = headers.get(b"transfer-encoding")
-    if encoding is not None and (encoding.lower() != b"chunked" or b"content-length" in headers or not request.chunks_allowed):
-        return Refused(Reason.MALFORMED_HTTP, message="Transfer-Encoding is not chunked alone.")
-    length = headers.get(b"content-length")
-    if length is not None and not length.isdigit():
-        return Refused(Reason.MALFORMED_HTTP, message="Content-Length is not one number.")
-    if length is not None and (len(length) > 12 or int(length) > max_body_bytes):
-        return Refused(Reason.BODY_TOO_LARGE, {"allowedBytes": max_body_bytes})
-    if length is None and encoding is None and request.method == b"POST":
-        return Refused(Reason.LENGTH_REQUIRED)
-    if headers.get(b"expect", b"100-continue").lower() != b"100-continue":
-        return Refused(Reason.EXPECTATION_FAILED)
-    return None
-
-
-def origin_form(target: bytes) -> tuple[bytes, bytes]:
-    """Path and host of an absolute-form target, whose host overrides the header (RFC 9112 section 3.2.2)."""
-    authority, slash, path = target.partition(b"://")[2].partition(b"/")
-    return slash + path or b"/", authority
-
-
 def sweep(connections: Iterable[Connection], now: float, max_unsent_bytes: int) -> None:
     """Every second: end what is too slow, and the largest of what waits for slow readers if it is too much together."""
     stalled = []
@@ -599,6 +412,3 @@ def sweep(connections: Iterable[Connection], now: float, max_unsent_bytes: int) 
             return
         unsent -= connection.unsent_bytes
         connection.abort()
-
-
-__all__ = ("Answer", "Bounds", "Connection", "Door", "sweep")

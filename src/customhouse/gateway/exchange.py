@@ -9,7 +9,7 @@ import hmac
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -23,7 +23,7 @@ from customhouse.core.protocol.envelope import InEnvelope, Message, read_message
 from customhouse.core.protocol.origin import check_origin
 from customhouse.core.protocol.paramheaders import headers_for, mismatch
 from customhouse.core.protocol.results import answer_bytes, refusal, relayed, relayed_error, stamped, tool_error
-from customhouse.core.protocol.revisions import LOG_LEVELS, META_LOG_LEVEL, PREFIX
+from customhouse.core.protocol.revisions import LOG_LEVELS, META_LOG_LEVEL, NAMED_BY, PREFIX
 from customhouse.core.protocol.tracing import trace_id_of
 from customhouse.core.record import Record
 from customhouse.core.refusal import Reason, Refused
@@ -86,35 +86,26 @@ class Entry:
     call_timeout_seconds: float
 
 
+@dataclass
 class Exchange:
     """Answers the POST requests of all MCP endpoints."""
 
-    def __init__(
-        self,
-        *,
-        live: Live,
-        verifier: Verifier,
-        admission: Admission,
-        upstreams: Upstreams,
-        ledger: Ledger,
-        clock: Clock,
-        new_id: Callable[[], str],
-        argument_key: bytes,
-        public_url: str,
-        observe: Callable[[Record], None],
-    ) -> None:
-        self._live = live
-        self._verifier = verifier
-        self._admission = admission
-        self._upstreams = upstreams
-        self._ledger = ledger
-        self._clock = clock
-        self._new_id = new_id
-        self._argument_key = argument_key
-        self._public_url = public_url
-        self._observe = observe
+    live: Live
+    verifier: Verifier
+    admission: Admission
+    upstreams: Upstreams
+    ledger: Ledger
+    clock: Clock
+    new_id: Callable[[], str]
+    """A fresh id of 32 hexadecimal digits that nobody can guess."""
+    argument_key: bytes
+    public_url: str
+    observe: Callable[[Record], None]
+    """Hears every closing record."""
+
+    def __post_init__(self) -> None:
         self._peers = Peers()
-        self._lists: dict[tuple[View, str, str, str, Era], bytes] = {}
+        self._lists: dict[tuple[View, int, str, str, str, Era], bytes] = {}
         self._methods: Mapping[str, Callable[[Call], Awaitable[Answer | None]]] = {
             "initialize": self._greet,
             "server/discover": self._greet,
@@ -132,7 +123,7 @@ class Exchange:
 
     async def answer(self, arrival: Arrival, reply: Reply) -> None:
         """Answer one request. Raises nothing but cancellation, after it was recorded."""
-        trail = Trail(self._new_id(), arrival.path, arrival.started, len(arrival.body))
+        trail = Trail(self.new_id(), arrival.path, arrival.started, len(arrival.body))
         cancelled: asyncio.CancelledError | None = None
         try:
             answer = await self._carry(arrival, reply, trail)
@@ -156,11 +147,11 @@ class Exchange:
             raise cancelled
 
     async def _carry(self, arrival: Arrival, reply: Reply, trail: Trail) -> Answer | None:
-        view = self._live.view
+        view = self.live.view
         # 1. The door: a page from elsewhere, a form, a client that could not read the answer.
         check_origin(arrival.headers, view.hosts, view.origins)
         check_media(arrival)
-        if self._live.draining:
+        if self.live.draining:
             raise Refused(Reason.DRAINING)
         endpoint = view.endpoints[arrival.path]
 
@@ -170,7 +161,7 @@ class Exchange:
             raise Refused(Reason.UNKNOWN_PATH)
 
         # 3. How often this caller and this tenant may come.
-        self._admission.take(caller, self._clock.monotonic())
+        self.admission.take(caller, self.clock.monotonic())
 
         # 4. What is said, strictly read, and the headers against it.
         message = read_message(arrival.body, arrival.headers)
@@ -178,6 +169,7 @@ class Exchange:
         if message.is_notification and message.method not in NOTIFICATIONS:
             trail.method = "notifications/other"  # a name that a client made up stays out of labels
         trail.trace_id = trace_id_of(message.meta) or trail.call_id
+        trail.name = asked_name(message)
         call = Call(message, caller, endpoint, arrival, reply, trail, view)
         if message.is_notification:
             return self._notice(call)
@@ -192,7 +184,7 @@ class Exchange:
         """The caller behind the bearer token. Refusals carry the challenge of RFC 9728 section 5.1."""
         try:
             token = bearer_token(arrival)
-            return self._verifier.known(token, endpoint.resource) or await self._verifier.verify(token, endpoint.resource)
+            return self.verifier.known(token, endpoint.resource) or await self.verifier.verify(token, endpoint.resource)
         except Refused as refused:
             if refused.reason.row.status == 401:
                 error = "" if refused.reason is Reason.NO_TOKEN else "invalid_token"
@@ -200,7 +192,7 @@ class Exchange:
             raise
 
     def _challenge(self, endpoint: Endpoint, error: str, scopes: tuple[str, ...]) -> tuple[str, str]:
-        metadata = f"{self._public_url}/.well-known/oauth-protected-resource{endpoint.path}"
+        metadata = f"{self.public_url}/.well-known/oauth-protected-resource{endpoint.path}"
         parts = [f'error="{error}"'] if error else []
         parts.append(f'resource_metadata="{metadata}"')
         if scopes:
@@ -236,10 +228,10 @@ class Exchange:
         if "cursor" in call.message.params:
             raise Refused(Reason.INVALID_PARAMS, message="The cursor is not one of this gateway's: lists come whole.")
         message, view = call.message, call.view
-        key = (view, call.endpoint.path, message.method, call.caller.context_digest, message.era)
+        key = (view, self.live.drift_version, call.endpoint.path, message.method, call.caller.context_digest, message.era)
         encoded = self._lists.get(key)
         if encoded is None:
-            result = listed(call.endpoint, message.method, call.caller, message.era, view.policy.visible)
+            result = listed(call.endpoint, message.method, call.caller, message.era, view.policy.visible, self.live.is_drifted)
             encoded = _encode(stamped(result, message.era, message.method, view.server_info))
             if len(self._lists) >= _MAX_LISTS:
                 self._lists.clear()
@@ -312,14 +304,15 @@ class Exchange:
 
     def _may_see(self, call: Call, entry: Entry) -> None:
         """What a caller may not even list answers like a name that does not exist."""
-        if entry.server.tenant != call.caller.tenant or not call.view.policy.visible(call.caller, entry.action):
-            raise Refused(Reason.UNKNOWN_NAME, {"uri": entry.name} if entry.kind != "tool" and entry.kind != "prompt" else {})
         call.trail.means(entry.server, entry.name, entry.pin_digest, entry.effect)
-        if self._live.is_drifted(entry.server.name, entry.kind, entry.pinned_name):
+        if entry.server.tenant != call.caller.tenant or not call.view.policy.visible(call.caller, entry.action):
+            call.trail.decision, call.trail.policy_digest = "deny", call.view.policy.digest
+            raise Refused(Reason.UNKNOWN_NAME, {"uri": entry.name} if entry.kind != "tool" and entry.kind != "prompt" else {})
+        if self.live.is_drifted(entry.server.name, entry.kind, entry.pinned_name):
             raise Refused(Reason.DRIFTED)
 
     def _digest(self, call: Call, arguments: object) -> None:
-        call.trail.argument_digest = hmac.digest(self._argument_key, _canonical(arguments), "sha256").hex()
+        call.trail.argument_digest = hmac.digest(self.argument_key, _canonical(arguments), "sha256").hex()
 
     def _admit(self, call: Call, entry: Entry, arguments: Mapping[str, Any]) -> Permit:
         """The decision: policy, then scopes. The one place where a permit is made."""
@@ -341,13 +334,12 @@ class Exchange:
     async def _relay(self, call: Call, entry: Entry, granted: Permit, params: Mapping[str, Any], mirrored: Any = ()) -> Answer | None:
         message, trail = call.message, call.trail
         call.reply.may_wait()
-        self._admission.call(entry.server)
-        peer, task = (call.caller.context_digest, call.endpoint.path), asyncio.current_task()
-        assert task is not None  # an exchange is always a task
+        self.admission.call(entry.server)
+        peer, task = (call.caller.context_digest, call.endpoint.path), cast("asyncio.Task[None]", asyncio.current_task())
         self._peers.begin(peer, message.id, task)
         try:
-            if entry.changes_things or not self._ledger.writable:
-                await self._ledger.append(trail.record("intent", self._clock.now(), self._clock.monotonic(), 0), durable=True)
+            if entry.changes_things or not self.ledger.writable:
+                await self.ledger.append(trail.record("intent", self.clock.now(), self.clock.monotonic(), 0), durable=True)
             trail.upstream_era = message.era.value
             least = self._least_level(call, peer)
             ask = Ask(
@@ -360,18 +352,18 @@ class Exchange:
                 least if message.era is Era.MODERN else "",
                 mirrored,
             )
-            began = self._clock.monotonic()
+            began = self.clock.monotonic()
             try:
-                answered = await self._upstreams.call(granted, ask, Passing(call, least))
+                answered = await self.upstreams.call(granted, ask, Passing(call, least))
             finally:
-                trail.upstream_us = int((self._clock.monotonic() - began) * 1e6)
+                trail.upstream_us = int((self.clock.monotonic() - began) * 1e6)
         except asyncio.CancelledError:
             if call.reply.connected:  # the client gave this request up by name: it gets no answer (2025-11-25, utilities/cancellation)
                 trail.outcome = "cancelled"
             raise
         finally:
             self._peers.finish(peer, message.id, task)
-            self._admission.called(entry.server)
+            self.admission.called(entry.server)
         if answered.error is not None:
             return self._relayed_error(call, answered.error)
         result, is_error = relayed(answered.result or {}, message.era, message.method, call.view.server_info)
@@ -397,7 +389,7 @@ class Exchange:
 
     async def refuse_frame(self, refused: Refused, path: str, started: float) -> Answer:
         """Word and record a refusal of something that never became a request."""
-        trail = Trail(self._new_id(), path[:256], started, 0)
+        trail = Trail(self.new_id(), path[:256], started, 0)
         answer = self._refuse(refused, trail)
         try:
             await self._close(trail, len(answer.body))
@@ -415,9 +407,9 @@ class Exchange:
         return Answer(status, JSON + headers, body)
 
     async def _close(self, trail: Trail, bytes_out: int) -> None:
-        record = trail.record("closing", self._clock.now(), self._clock.monotonic(), bytes_out)
-        self._observe(record)
-        await self._ledger.append(record, durable=False)
+        record = trail.record("closing", self.clock.now(), self.clock.monotonic(), bytes_out)
+        self.observe(record)
+        await self.ledger.append(record, durable=False)
 
 
 class Passing:
@@ -436,6 +428,12 @@ class Passing:
         elif not self._least or not severe_enough(params.get("level"), self._least):
             return
         await self._call.reply.event(_encode({"jsonrpc": "2.0", "method": method, "params": params}))
+
+
+def asked_name(message: Message) -> str:
+    """The name that a message asks for, as it was sent, for the record of a call whose name means nothing; bounded."""
+    name = message.params.get(NAMED_BY.get(message.method, ""))
+    return name[:256] if type(name) is str else ""
 
 
 def check_media(arrival: Arrival) -> None:

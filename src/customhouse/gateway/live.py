@@ -7,7 +7,7 @@ from customhouse.core.catalogue import Endpoint
 from customhouse.core.policy import Policy
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class View:
     """The approved picture of a deployment."""
 
@@ -29,7 +29,15 @@ class Live:
     view: View
     drifted: dict[str, frozenset[tuple[str, str]]] = field(default_factory=dict)
     """By server name: kind (`tool`, `prompt`, `resource`, `template`) and name of each blocked entry."""
+    drift_version: int = 0
+    """Counts changes of `drifted`, so that encoded lists know when they are old."""
     draining: bool = False
+
+    def block(self, server: str, entries: frozenset[tuple[str, str]]) -> None:
+        """These entries of a server, and no others of it, are blocked from now on."""
+        if self.drifted.get(server, frozenset()) != entries:
+            self.drifted[server] = entries
+            self.drift_version += 1
 
     def is_drifted(self, server: str, kind: str, name: str) -> bool:
         """Whether an entry is blocked until somebody reviews it."""

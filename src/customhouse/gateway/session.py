@@ -1,6 +1,7 @@
 """What a legacy client says between its requests: the log level it wants, and which request it gives up.
 
-The legacy front is stateless: no session id is minted, so what must be remembered is kept per authorisation context and endpoint, in bounded memory.
+The legacy front is stateless: no session id is minted, so what must be remembered is kept per authorisation context and endpoint, in
+bounded memory.
 """
 
 import asyncio

@@ -1,6 +1,7 @@
 """Metrics as a reader of closing records, so that they cannot disagree with the ledger.
 
-Counted by server, method and outcome, all from closed sets, so the number of series is bounded by the deployment and not by what callers send.
+Counted by server, method and outcome, all from closed sets, so the number of series is bounded by the deployment and not by what callers
+send.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -1,7 +1,7 @@
 """What a server says, judged message by message: framing, ids, envelope, and whether it may pass at all.
 
-The envelope of an answer is decoded with duplicate keys refused; the content of a result stays undecoded. Sources: JSON-RPC 2.0; MCP 2026-07-28, basic
-(Results, Error Codes), basic/patterns/mrtr; MCP 2025-11-25, basic/transports.
+The envelope of an answer is decoded with duplicate keys refused; the content of a result stays undecoded. Sources: JSON-RPC 2.0; MCP
+2026-07-28, basic (Results, Error Codes), basic/patterns/mrtr; MCP 2025-11-25, basic/transports.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """Connecting to the server of a definition, and to nothing else.
 
-The name is resolved, every address is classified, and the connection goes to exactly the address that was classified, so a name that changes its
-answer between check and use gains nothing. Proxy variables of the environment are not read. https, or http to loopback only.
+The name is resolved, every address is classified, and the connection goes to exactly the address that was classified, so a name that
+changes its answer between check and use gains nothing. Proxy variables of the environment are not read. https, or http to loopback only.
 """
 
 import asyncio

@@ -2,8 +2,8 @@
 
 Sources: MCP 2026-07-28, basic/transports/streamable-http and basic/versioning; MCP 2025-11-25, basic/transports and basic/lifecycle.
 
-Connections are pooled per server. Legacy sessions are opened at first use and kept per caller's authorisation context, or shared where a reviewer
-marked the server stateless. A request that a server may have read is sent again only if it changes nothing.
+Connections are pooled per server. Legacy sessions are opened at first use and kept per caller's authorisation context, or shared where a
+reviewer marked the server stateless. A request that a server may have read is sent again only if it changes nothing.
 """
 
 import asyncio
@@ -368,7 +368,8 @@ class StreamableServer:
         self.pool.give_back(connection, self._clock.monotonic())
 
     async def _send(self, request: bytes, deadline: float, *, once: bool) -> tuple[ClientConnection, Reply]:
-        """Send on a warm connection, or on a new one if a warm one turns out to be dead before it answered and the request may be repeated."""
+        """Send on a warm connection, or on a new one if a warm one turns out to be dead before it answered and the request may be
+        repeated."""
         connection = self.pool.take(self._clock.monotonic(), WRITE_IDLE_SECONDS if once else IDLE_SECONDS)
         if connection is not None:
             reply = connection.send(request)

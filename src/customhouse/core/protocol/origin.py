@@ -1,8 +1,8 @@
 """Host, Origin and Sec-Fetch-Site against what the operator listed: the guard against DNS rebinding and foreign pages.
 
 Source: MCP 2026-07-28, basic/transports/streamable-http, Security: servers MUST validate Origin; OWASP AISVS 10.3.3: Origin and
-Host independently. A request without Origin passes; Sec-Fetch-Site then tells whether a browser sent it from elsewhere. The guard holds on every
-path and on loopback too (CVE-2025-66414, CVE-2026-34742).
+Host independently. A request without Origin passes; Sec-Fetch-Site then tells whether a browser sent it from elsewhere. The guard holds
+on every path and on loopback too (CVE-2025-66414, CVE-2026-34742).
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """Server-sent events: bytes in, data of whole events out, and back.
 
-Source: WHATWG HTML, server-sent events, Parsing an event stream: lines end in LF, CR or CRLF; `data` lines of one event are joined by LF; comments
-begin with a colon; an unfinished event at the end of the stream is dropped.
+Source: WHATWG HTML, server-sent events, Parsing an event stream: lines end in LF, CR or CRLF; `data` lines of one event are joined by
+LF; comments begin with a colon; an unfinished event at the end of the stream is dropped.
 """
 
 from collections.abc import Iterator

@@ -1,0 +1,176 @@
+"""The way back to one caller: one whole answer, or a stream of events.
+
+Sources: RFC 9112 sections 6 and 7 (framing); WHATWG HTML, server-sent events; MCP 2026-07-28, basic/transports/streamable-http (a stream
+is not buffered by proxies, comments keep it open), basic/patterns/cancellation (closing the stream cancels).
+"""
+
+import asyncio
+import http
+from typing import Protocol
+
+from customhouse.core.protocol.sse import COMMENT, event
+from customhouse.edge.asgi import Response
+from customhouse.edge.framing import Request
+
+_STATUS_LINE = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
+_FIXED = b"cache-control: no-store\r\nx-content-type-options: nosniff\r\n"
+_STREAM_HEAD = b"content-type: text/event-stream\r\nx-accel-buffering: no\r\n" + _FIXED
+_PROBES_SECONDS = (0.01, 0.04)
+"""After a half-close: when to write to a caller that may be gone, so that the kernel finds out well within 100 ms."""
+
+
+class Line(Protocol):
+    """What a reply needs of its connection."""
+
+    @property
+    def connected(self) -> bool: ...
+    @property
+    def common_headers(self) -> bytes: ...
+    @property
+    def ends_after_this(self) -> bool: ...
+    @property
+    def keep_alive_comment_seconds(self) -> float: ...
+    def write(self, data: bytes) -> None: ...
+    async def room(self) -> None: ...
+    def finished(self, reply: "CallerReply", *, keep_alive: bool) -> None: ...
+
+
+class CallerReply:
+    """The way back to the caller of one request; see `gateway.arrival.Reply`."""
+
+    __slots__ = ("_beat", "_cancels", "_connection", "_done", "_probes", "_request", "_streaming", "_waits", "bytes_out", "task")
+
+    def __init__(self, connection: Line, request: Request) -> None:
+        self._connection = connection
+        self._request = request
+        self._streaming = False
+        self._done = False
+        self._cancels = False
+        self._waits = False
+        self._beat: asyncio.TimerHandle | None = None
+        self._probes: list[asyncio.TimerHandle] = []
+        self.bytes_out = 0
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def connected(self) -> bool:
+        """See `gateway.arrival.Reply`."""
+        return self._connection.connected
+
+    def cancel_when_left(self) -> None:
+        """See `gateway.arrival.Reply`. From now on comments also keep a long call's connection open."""
+        self._cancels = True
+        if not self._connection.connected:
+            self.lost()
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self._stop()
+        if self._cancels and not self._done and self.task is not None:
+            self.task.cancel()
+
+    def probe(self) -> None:
+        """The caller half-closed its side, or went away: only writing tells which."""
+        if self._cancels and not self._done and not self._probes:
+            self._begin()
+            loop = asyncio.get_running_loop()
+            self._probes = [loop.call_later(after, self._comment) for after in _PROBES_SECONDS]
+
+    def may_wait(self) -> None:
+        """See `gateway.arrival.Reply`."""
+        self._waits = True
+
+    def keep_open(self, now: float) -> None:
+        """Called every second: a call that waits for long begins its stream, whose comments keep the connection open."""
+        if self._waits and not self._streaming and now - self._request.started > self._connection.keep_alive_comment_seconds:
+            self._begin()
+            self._comment()
+
+    def whole(self, status: int, headers: bytes, body: bytes) -> None:
+        """See `gateway.arrival.Reply`."""
+        if self._streaming:
+            self._write_event(body)
+            self._finish_stream()
+            return
+        connection, keep_alive = self._connection, self._keep_alive()
+        connection.write(
+            b"%b%b%b%b%bcontent-length: %d\r\n\r\n%b"
+            % (
+                _STATUS_LINE[status],
+                connection.common_headers,
+                headers,
+                _FIXED,
+                b"" if keep_alive else b"connection: close\r\n",
+                len(body),
+                body,
+            )
+        )
+        self.bytes_out += len(body)
+        self._finish(keep_alive)
+
+    def respond(self, response: Response) -> None:
+        """The answer of the ASGI application."""
+        headers = b"".join([b"%b: %b\r\n" % header for header in response.headers if header[0].lower() != b"content-length"])
+        body = b"" if self._request.method == b"HEAD" else response.body
+        self.whole(response.status, headers, body)
+
+    async def event(self, data: bytes) -> None:
+        """See `gateway.arrival.Reply`."""
+        if not self._connection.connected:
+            return
+        self._begin()
+        self._write_event(data)
+        await self._connection.room()
+
+    def end(self) -> None:
+        """See `gateway.arrival.Reply`."""
+        self._begin()
+        self._finish_stream()
+
+    def _begin(self) -> None:
+        if self._streaming or self._done:
+            return
+        self._streaming = True
+        framing = b"transfer-encoding: chunked\r\n" if self._request.chunks_allowed else b""
+        closing = b"" if self._keep_alive() else b"connection: close\r\n"
+        self._connection.write(b"%b%b%b%b%b\r\n" % (_STATUS_LINE[200], self._connection.common_headers, _STREAM_HEAD, framing, closing))
+        self._schedule_beat()
+
+    def _keep_alive(self) -> bool:
+        return self._request.keep_alive and self._request.chunks_allowed and not self._connection.ends_after_this
+
+    def _schedule_beat(self) -> None:
+        seconds = self._connection.keep_alive_comment_seconds
+        self._beat = asyncio.get_running_loop().call_later(seconds, self._comment)
+
+    def _comment(self) -> None:
+        if self._done or not self._connection.connected:
+            return
+        self._write_chunk(COMMENT)
+        if self._beat is not None:
+            self._beat.cancel()
+        self._schedule_beat()
+
+    def _write_event(self, data: bytes) -> None:
+        self.bytes_out += len(data)
+        self._write_chunk(event(data))
+
+    def _write_chunk(self, data: bytes) -> None:
+        self._connection.write(b"%x\r\n%b\r\n" % (len(data), data) if self._request.chunks_allowed else data)
+
+    def _finish_stream(self) -> None:
+        if self._done:
+            return
+        if self._request.chunks_allowed:
+            self._connection.write(b"0\r\n\r\n")
+        self._finish(self._keep_alive())
+
+    def _finish(self, keep_alive: bool) -> None:
+        self._done = True
+        self._stop()
+        self._connection.finished(self, keep_alive=keep_alive)
+
+    def _stop(self) -> None:
+        for handle in (self._beat, *self._probes):
+            if handle is not None:
+                handle.cancel()
