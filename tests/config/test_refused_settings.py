@@ -224,6 +224,8 @@ def test_a_portal_without_any_server_directory_says_so(tmp_path: Path) -> None:
 def test_a_directory_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationInvalid, match="CUSTOMHOUSE_DIR"):
         load(tmp_path / "nowhere", {})
+    with pytest.raises(ConfigurationInvalid, match="CUSTOMHOUSE_DIR"):
+        load(tmp_path / ("a" * 300), {})
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec.inspect as mi
 
@@ -267,9 +267,7 @@ def _choices(kind: mi.Type) -> dict[object, object]:
 
 def _range(spot: _Spot) -> tuple[float, bool, float]:
     """Least value, whether it is allowed itself, and greatest value."""
-    kind = spot.kind
-    if not isinstance(kind, mi.IntType | mi.FloatType):
-        return -math.inf, False, math.inf
+    kind = cast("mi.IntType | mi.FloatType", spot.kind)
     high = math.inf if kind.le is None else kind.le
     if kind.ge is not None:
         return kind.ge, True, high

@@ -74,7 +74,7 @@ def _read(directory: Path) -> Document:
     try:
         reachable = directory.is_dir()
         written = reachable and (path.exists() or path.is_symlink())
-    except PermissionError:
+    except OSError:
         reachable = written = False
     if not reachable:
         place = Place(str(directory))
