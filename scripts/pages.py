@@ -199,9 +199,11 @@ def source_of(module: ModuleType) -> ast.Module:
 REFUSALS_HEAD = """\
 # Refusals
 
-Every way to say no, in the order in which a request meets them. The name stands in the `reason` of the error's `data` and in the
-ledger. *Status* is the HTTP status of a refusal before or beside the message; 200 means that the message was read and the
-refusal is its JSON-RPC answer. *Whose* says who has to change something; *again* says whether the same request may succeed later.
+Every way to say no, in the order in which a request meets them. The name stands in the ledger and, in lower case, in the `reason`
+of the error's `data`.
+
+*Status* is the HTTP status of a refusal before or beside the message; 200 means that the message was read and the refusal is its
+JSON-RPC answer. *Whose* says who has to change something; *again* says whether the same request may succeed later.
 """
 
 
