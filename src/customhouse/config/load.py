@@ -77,14 +77,8 @@ def _read(directory: Path) -> Document:
     except OSError:
         reachable = written = False
     if not reachable:
-        place = Place(str(directory))
-        missing = found(
-            place,
-            (),
-            "There is no such directory that this user may enter.",
-            "Name the deployment directory with --dir or CUSTOMHOUSE_DIR.",
-        )
-        return Document(Fields((), place), (missing,))
+        remedy = "Name the deployment directory with --dir or CUSTOMHOUSE_DIR."
+        raise ConfigurationInvalid([found(Place(str(directory)), (), "There is no such directory that this user may enter.", remedy)])
     if not written:
         return Document(Fields((), Place(FILE)))
     return read_file(path, FILE)
