@@ -1,13 +1,15 @@
 """What changed between the approved manifest and what the server says now.
 
-Every field counts: title, description, both schemas, annotations, icons, `_meta`, `x-mcp-header` and fields nobody knows (a description that
-changes after approval is how tools are poisoned, threat class T2). What carries no meaning never counts: white space, the order of keys, the
-order of entries, of a prompt's arguments, and of the schema lists that are sets (`required`, `enum`, `type`, `anyOf`, `oneOf`, `allOf`), and
-spellings of one number (1 and 1.0, RFC 8785).
+Every field counts: title, description, both schemas, annotations, icons, `_meta`, `x-mcp-header` and fields nobody knows (a description
+that changes after approval is how tools are poisoned, threat class T2). What carries no meaning never counts: white space, the order of
+keys, of entries, of a prompt's arguments, and of the schema lists that are sets (`required`, `enum`, `type`, `anyOf`, `oneOf`, `allOf`),
+and the spelling of a number (1 and 1.0, RFC 8785).
 
-Any change of an approved entry blocks it until it is approved again, a compatible one too: the words are what a model obeys, and a parameter
-that nobody reviewed is where data leaves. The grade tells the reviewer what kind of change it is. New entries arrive disabled and
+Any change of an approved entry blocks it until it is approved again, a compatible one too: the words are what a model obeys, and a
+parameter that nobody reviewed is where data leaves. The grade tells the reviewer what kind of change it is. New entries arrive disabled and
 block nothing; the server's own fields are served from the pin and block nothing.
+
+Both manifests have canonical forms: a captured one has once `limits.defects` took out what has none.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -51,7 +53,7 @@ def drift(pinned: Manifest, live: Manifest) -> tuple[Change, ...]:
     """The changes, by kind and name; empty if the server says what was approved."""
     changes: list[Change] = []
     for kind, part, key in _PARTS:
-        changes.extend(_entries(kind, _by_name(getattr(pinned, part), key), _by_name(getattr(live, part), key)))
+        changes.extend(_entries(kind, _by_name(kind, getattr(pinned, part), key), _by_name(kind, getattr(live, part), key)))
     for kind in ("instructions", "capabilities", "server_info"):
         changes.extend(_field(kind, getattr(pinned, kind), getattr(live, kind)))
     return tuple(changes)
@@ -65,20 +67,19 @@ def blocking(change: Change) -> bool:
 _Named = dict[str, list[dict[str, Any]]]
 
 
-def _by_name(entries: tuple[dict[str, Any], ...], key: str) -> _Named:
+def _by_name(kind: str, entries: tuple[dict[str, Any], ...], key: str) -> _Named:
     """Entries by name, in canonical order; more than one under a name only if the server broke the rules."""
     named: _Named = {}
-    for entry in sorted(map(_canonical_entry, entries), key=canonical_bytes):
+    for entry in sorted([_canonical_entry(kind, entry) for entry in entries], key=canonical_bytes):
         named.setdefault(str(entry.get(key)), []).append(entry)
     return named
 
 
-def _canonical_entry(entry: dict[str, Any]) -> dict[str, Any]:
+def _canonical_entry(kind: str, entry: dict[str, Any]) -> dict[str, Any]:
     """The entry with everything in order whose order says nothing."""
     ordered = {field: in_canonical_order(value) if field in _SCHEMAS else value for field, value in entry.items()}
-    arguments = ordered.get("arguments")
-    if isinstance(arguments, list):
-        ordered["arguments"] = sorted(arguments, key=canonical_bytes)
+    if kind == "prompt" and isinstance(ordered.get("arguments"), list):
+        ordered["arguments"] = sorted(ordered["arguments"], key=canonical_bytes)
     return ordered
 
 

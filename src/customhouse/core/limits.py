@@ -1,8 +1,8 @@
 """What a manifest may hold. A defect takes its entry out, never the server.
 
-Measured over 6,044 real tools: descriptions of at most 10,467 characters, schemas of at most 52.8 KB and 18 levels, 253 tools per server; so
-no limit below takes out a real tool. Source of the rules: MCP 2026-07-28, server/tools (names, root of the input schema), basic (JSON Schema
-Usage, icons), basic/transports/streamable-http (`x-mcp-header`).
+Measured over 6,044 real tools: descriptions of at most 10,467 characters, schemas of at most 52.8 KB and 18 levels, 253 tools per server;
+so no limit below takes out a real tool. Source of the rules: MCP 2026-07-28, server/tools (names, root of the input schema), basic (JSON
+Schema Usage, icons), basic/transports/streamable-http (`x-mcp-header`). What is kept always has a canonical form (RFC 8785).
 """
 
 from collections import Counter
@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
+import rfc8785
 
 from customhouse.core.hidden import hidden_in
 from customhouse.core.lookalike import folded
-from customhouse.core.manifest import Manifest
+from customhouse.core.manifest import Manifest, canonical_bytes
 from customhouse.core.pointer import shown
 from customhouse.core.protocol.paramheaders import header_parameters
 from customhouse.core.protocol.uritemplate import compile_template
@@ -121,10 +122,23 @@ def _problems_of(entry: Any, key: str, checks: tuple[_Check, ...]) -> list[str]:
     hidden = [f"{shown(pointer)} holds the hidden character {char}." for pointer, char in _first_few(hidden_in(entry))]
     if hidden:
         return hidden
+    if _has_no_canonical_form(entry):
+        return [_NO_CANONICAL_FORM]
     size = len(msgspec.json.encode(entry))
     if size > MAX_ENTRY_BYTES:
         return [f"It has {size} bytes; {MAX_ENTRY_BYTES} are allowed."]
     return [*_wrong_identity(entry, key), *_wrong_fields(entry), *[sentence for check in checks for sentence in check(entry)]]
+
+
+_NO_CANONICAL_FORM: Final = "It holds a number that not every JSON parser reads alike (beyond 2^53, or not finite)."
+
+
+def _has_no_canonical_form(value: Any) -> bool:
+    try:
+        canonical_bytes(value)
+    except rfc8785.CanonicalizationError:
+        return True
+    return False
 
 
 def _first_few(found: Iterator[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -245,3 +259,6 @@ def _field_problems(value: Any) -> Iterator[str]:
         return
     for pointer, char in _first_few(hidden_in(value)):
         yield f"{shown(pointer) or 'The text'} holds the hidden character {char}."
+        return
+    if _has_no_canonical_form(value):
+        yield _NO_CANONICAL_FORM

@@ -2,8 +2,8 @@
 
 One row per keyword. `widened`: every value that fitted still fits, and more do. `narrowed`: values that fitted no longer do.
 `schema_breaking`: what was built for the old schema is wrong for the new one (a parameter that must now be given, one that is gone, another
-type). For an output schema the same words speak of the values that the server may send. The judgement is by keyword, so it can be graver than
-the logic of the whole schema would demand, and is advice to a reviewer.
+type). For an output schema the same words speak of the values that the server may send. The judgement is by keyword, so it can be graver
+than the logic of the whole schema would demand, and is advice to a reviewer.
 """
 
 import enum
@@ -194,9 +194,12 @@ def _is_number(value: Any) -> bool:
 
 def _condition(before: Any, after: Any) -> Grades:
     """A condition that is there or not, and of which two forms cannot be compared."""
-    if before is _ABSENT or before is False:
-        return {Grade.NARROWED}
-    return {Grade.WIDENED if after is _ABSENT or after is False else Grade.SCHEMA_BREAKING}
+    was, remains = (value is not _ABSENT and value is not False for value in (before, after))
+    if was and remains:
+        return {Grade.SCHEMA_BREAKING}
+    if was or remains:
+        return {Grade.NARROWED if remains else Grade.WIDENED}
+    return {Grade.OTHER}
 
 
 def _inner(before: Any, after: Any) -> Grades:

@@ -234,12 +234,15 @@ def _told(broken: Iterator[jsonschema_rs.ValidationError]) -> list[str]:
 
 def _sentence(error: jsonschema_rs.ValidationError) -> str:
     where = shown(below("", *error.instance_path)) or "The value as a whole"
-    return f"{where} {_expectation(error.kind)}."
+    return f"{where} {_expectation(error)}."
 
 
-def _expectation(kind: jsonschema_rs.ValidationErrorKind) -> str:
-    expected = _EXPECTED.get(kind.name)
-    return expected(kind.as_dict()) if expected else f"breaks the rule {kind.name}"
+def _expectation(error: jsonschema_rs.ValidationError) -> str:
+    kind = error.kind.name
+    if kind == "falseSchema" and error.schema_path[-1:] == ["additionalProperties"] != error.instance_path[-1:]:
+        return "has members that are not allowed"  # an object schema with nothing but this keyword: the library blames the object
+    expected = _EXPECTED.get(kind)
+    return expected(error.kind.as_dict()) if expected else f"breaks the rule {kind}"
 
 
 def _unexpected(detail: Mapping[str, Any]) -> str:
@@ -247,8 +250,10 @@ def _unexpected(detail: Mapping[str, Any]) -> str:
 
 
 def _alternatives(detail: Mapping[str, Any]) -> str:
-    """Where every alternative asks for another type, the types; else only that none fits."""
-    kinds = [branch[0].kind.as_dict().get("types") if branch else None for branch in detail["context"]]
+    """Where every alternative asks for another type, the types; else only how many fit. A branch without errors is one that fits."""
+    if [branch for branch in detail["context"] if not branch]:
+        return "fits more than one of the alternatives"
+    kinds = [branch[0].kind.as_dict().get("types") for branch in detail["context"]]
     if kinds and all(kinds):
         return f"must be {_listed([name for types in kinds if types for name in types])}"
     return "fits none of the allowed alternatives"
@@ -290,8 +295,6 @@ _EXPECTED: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
     "propertyNames": lambda _: "has a member whose name is not allowed",
     "anyOf": _alternatives,
     "oneOf": _alternatives,
-    "oneOfNotValid": _alternatives,
-    "oneOfMultipleValid": lambda _: "fits more than one of the alternatives",
     "not": lambda _: "is what the schema excludes",
     "falseSchema": lambda _: "must be left out",
 }
