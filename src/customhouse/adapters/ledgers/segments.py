@@ -27,6 +27,7 @@ from customhouse.core.refusal import Reason, Refused
 from customhouse.ports.traffic import Clock
 
 _CLOSED = "the ledger is closed"
+_BROKEN = "the writer of the ledger broke down"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +125,7 @@ class SegmentLedger:
             is_open = True
             while is_open:
                 batch, is_open = self._take()
-                if batch:
-                    _complete_on_loop(batch, self._commit(batch))
+                self._settle(batch)
         finally:
             self._ended, self._writable = True, False
             self._journal.close()
@@ -145,6 +145,13 @@ class SegmentLedger:
                     return batch, True
                 waiting = self._queue.get_nowait()
         return batch, waiting is not None
+
+    def _settle(self, batch: Sequence[_Waiting]) -> None:
+        problem = _BROKEN
+        try:
+            problem = self._commit(batch) if batch else ""
+        finally:
+            _complete_on_loop(batch, problem)
 
     def _commit(self, batch: Sequence[_Waiting]) -> str:
         drafts: list[Draft] = [(waiting.record, waiting.body) for waiting in batch]
