@@ -148,6 +148,13 @@ class LedgerLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """Size at which a new segment starts. 64 MiB is about 100,000 calls and is verified in seconds."""
 
 
+class Captures(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How often the gateway looks whether servers still offer what was approved."""
+
+    interval_seconds: Seconds = 300.0
+    """Between two looks at one server, give or take a tenth. 300 s finds a changed definition within five minutes, at 12 looks an hour."""
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole tree."""
 
@@ -170,3 +177,5 @@ Absent on a loopback bind, it follows `listen`."""
     """How much may happen at once."""
     ledger: LedgerLimits = LedgerLimits()
     """The audit log."""
+    captures: Captures = Captures()
+    """Watching servers for drift."""
