@@ -34,6 +34,7 @@ from customhouse.core.budget import Rate
 from customhouse.core.catalogue import Endpoint, offer, portal_endpoint, server_endpoint
 from customhouse.core.manifest import Pin, ServerDefinition
 from customhouse.core.policy import compile_policy, policy_servers
+from customhouse.core.refusal import Refused
 from customhouse.edge.app import application
 from customhouse.edge.protocol import Bounds, Connection, Door, sweep
 from customhouse.gateway.admission import Admission
@@ -254,7 +255,7 @@ class Gateway:
         return [issuer.issuer for issuer in identity.issuers] + local
 
     def _ready(self) -> dict[str, bool]:
-        return {"listening": self.server.started, "ledger": self._ledger.writable, "draining": not self.live.draining}
+        return {"listening": self.server.started, "ledger": self._ledger.writable, "accepting": not self.live.draining}
 
     async def run(self, announce: Callable[[], None]) -> None:
         """Serve until a signal ends it; `announce` is called once it listens."""
@@ -280,7 +281,10 @@ class Gateway:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._upstreams.close()
-            await self._ledger.close()
+            try:
+                await self._ledger.close()
+            except Refused as unrecorded:
+                log.error("the end of this process could not be recorded: %s", unrecorded.note)
 
     async def _announce(self, announce: Callable[[], None]) -> None:
         while not self.server.started:  # noqa: ASYNC110 - uvicorn has a flag and no event

@@ -8,19 +8,13 @@ import click
 import uvloop
 
 from customhouse.cli.failures import explained
+from customhouse.cli.settings import deployment_directory
 from customhouse.config.load import load
 from customhouse.wiring import Gateway, read_deployment
 
 
 @click.command()
-@click.option(
-    "--dir",
-    "directory",
-    type=click.Path(file_okay=False, path_type=Path),
-    envvar="CUSTOMHOUSE_DIR",
-    default=".",
-    help="Deployment directory.",
-)
+@deployment_directory
 @explained
 def serve(directory: Path) -> None:
     """Run the gateway of a deployment directory until it is told to stop.

@@ -10,6 +10,7 @@ import click
 
 from customhouse.cli.display import line
 from customhouse.cli.failures import explained
+from customhouse.cli.settings import deployment_directory
 from customhouse.config.definitions import pin_path, write_pin
 from customhouse.config.load import load
 from customhouse.control.snapshots import Capture, capture
@@ -18,15 +19,6 @@ from customhouse.core.limits import defects
 from customhouse.core.manifest import Pin, ServerDefinition
 from customhouse.wiring import Deployment, SystemClock, build_upstreams, read_deployment
 
-_DIRECTORY = click.option(
-    "--dir",
-    "directory",
-    type=click.Path(file_okay=False, path_type=Path),
-    envvar="CUSTOMHOUSE_DIR",
-    default=".",
-    help="Deployment directory.",
-)
-
 
 @click.group()
 def servers() -> None:
@@ -34,7 +26,7 @@ def servers() -> None:
 
 
 @servers.command(name="list")
-@_DIRECTORY
+@deployment_directory
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @explained
 def list_servers(directory: Path, as_json: bool) -> None:
@@ -78,7 +70,7 @@ def _row(definition: ServerDefinition, pin: Pin | None) -> dict[str, Any]:
 
 @servers.command()
 @click.argument("name")
-@_DIRECTORY
+@deployment_directory
 @explained
 def pin(name: str, directory: Path) -> None:
     """Capture what a server offers now and approve it: write its pin.
@@ -104,7 +96,7 @@ def pin(name: str, directory: Path) -> None:
 
 @servers.command()
 @click.argument("name")
-@_DIRECTORY
+@deployment_directory
 @explained
 def diff(name: str, directory: Path) -> None:
     """Compare what a server offers now with its pin. Exit code 1 if anything changed."""
