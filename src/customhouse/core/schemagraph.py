@@ -226,11 +226,13 @@ def _max_levels(nodes: list[Node], closures: tuple[Mapping[int, int], ...]) -> i
     routes = _routes(nodes, closures)
     work = {index: sum(closures[index].values()) for index in routes}
     for level in range(1, MAX_LEVELS + 1):
-        work = {index: _heaviest(fans, common, work) for index, (fans, common) in routes.items()}
+        above, work = work, {index: _heaviest(fans, common, work) for index, (fans, common) in routes.items()}
         if work[0] > MAX_EVALUATIONS:
             if level == 1:
                 raise SchemaUnusable(f"The schema would judge one value more than {MAX_EVALUATIONS} times.")
             return level - 1
+        if work == above:
+            break  # every further level costs the same
     return MAX_LEVELS
 
 
