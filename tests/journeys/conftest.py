@@ -99,7 +99,11 @@ class Gateway(Running):
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CUSTOMHOUSE_")}
-        self.environment = {**inherited, "NOTES_TOKEN": notes.token, "PYTHONPATH": str(ROOT / "src")}
+        self.environment = {
+            **inherited,
+            "NOTES_TOKEN": notes.token,
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT / "src"), os.environ.get("PYTHONPATH")))),
+        }
         _deploy(directory, self.port, notes.url)
         if not (directory / "servers" / "notes.pin.json").exists():
             self.command("servers", "pin", "notes")

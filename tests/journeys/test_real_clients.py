@@ -14,14 +14,17 @@ from typing import Any
 
 import pytest
 
+from customhouse.core.refusal import Reason
 from scripts.conformance_kit import Tools, npm_packages, python_packages, set_up, tools
 from tests.journeys.conftest import COMMAND_TIMEOUT_SECONDS, ROOT, Gateway
 
 pytestmark = pytest.mark.timeout(900)
 
 CLIENTS = Path(__file__).parent / "clients"
-ALL_TOOLS = ("count_slowly", "list_notes", "read_note")
-"""What a member of `eng` may call. Write and destructive tools are not even listed."""
+VISIBLE_TOOLS = ("add_note", "count_slowly", "list_notes", "read_note")
+"""What a member of `eng` could be permitted to call: `add_note` for drafts only, `delete_note` never, so that is not listed."""
+
+NOT_PERMITTED = Reason.NOT_PERMITTED.row
 
 
 @dataclass(frozen=True)
@@ -104,13 +107,13 @@ def driven(python: Path | str, script: str, gateway: Gateway, endpoint: Endpoint
 
 def check(seen: dict[str, Any], endpoint: Endpoint) -> None:
     """A reader sees the tools of its class, reads, follows progress, and is refused a write."""
-    assert seen["tools"] == [endpoint.prefix + name for name in ALL_TOOLS]
+    assert seen["tools"] == [endpoint.prefix + name for name in VISIBLE_TOOLS]
     assert seen["read"] == "Every call to this notebook goes through the gateway."
     assert seen["note"] == "Bread, apples, coffee."
     assert "Summarise these notes" in seen["prompt"]
     assert seen["index"] == "shopping\nwelcome"
     assert (seen["counted"], seen["progress"]) == ("Counted to 3.", [1.0, 2.0, 3.0])
-    assert seen["code"] != 0, f"the write was not refused: {seen['refusal']}"
+    assert (seen["code"], seen["refusal"]) == (NOT_PERMITTED.code, NOT_PERMITTED.sentence)
 
 
 @ENDPOINTS
@@ -143,7 +146,7 @@ def test_the_inspector_lists_and_calls(gateway: Gateway, inspector: Inspector, e
         return inspector.ask(url, token, era, *words)
 
     listed = ask("--method", "tools/list")["result"]["tools"]
-    assert sorted(tool["name"] for tool in listed) == [endpoint.prefix + name for name in ALL_TOOLS]
+    assert sorted(tool["name"] for tool in listed) == [endpoint.prefix + name for name in VISIBLE_TOOLS]
     read = ask("--method", "tools/call", "--tool-name", f"{endpoint.prefix}read_note", "--tool-arg", "title=shopping")
     assert read["result"]["content"][0]["text"] == "Bread, apples, coffee."
     prompt = ask("--method", "prompts/get", "--prompt-name", f"{endpoint.prefix}summarise_notes")
@@ -151,4 +154,4 @@ def test_the_inspector_lists_and_calls(gateway: Gateway, inspector: Inspector, e
     index = ask("--method", "resources/read", "--uri", "notes://index")
     assert index["result"]["contents"][0]["text"] == "shopping\nwelcome"
     refused = ask("--method", "tools/call", "--tool-name", f"{endpoint.prefix}add_note", "--tool-arg", "title=x", "text=y")
-    assert "error" in refused
+    assert NOT_PERMITTED.sentence in refused["error"]["message"]
