@@ -23,8 +23,7 @@ def typed(pairs: Sequence[str], schema: Mapping[str, Any]) -> dict[str, Any]:
         if not equals or not key:
             raise ValueError(f"{pair!r} is not of the form key=value.")
         words.setdefault(key, []).append(value)
-    properties = schema.get("properties", {})
-    return {key: _argument(key, values, _shape(properties.get(key, {}), schema)) for key, values in words.items()}
+    return {key: _argument(key, values, _shape(_at(schema, ("properties", key)), schema)) for key, values in words.items()}
 
 
 def _argument(key: str, values: list[str], shape: Mapping[str, Any]) -> Any:
@@ -52,7 +51,7 @@ def _shape(schema: Any, root: Mapping[str, Any]) -> dict[str, Any]:
         reference = schema.get("$ref") if isinstance(schema, dict) else None
         if not isinstance(reference, str) or not reference.startswith("#/"):
             break
-        schema = _at(root, reference)
+        schema = _at(root, [step.replace("~1", "/").replace("~0", "~") for step in reference[2:].split("/")])
     if not isinstance(schema, dict):
         return {}
     alternatives = [_shape(each, root) for word in ("anyOf", "oneOf") for each in schema.get(word, ())] if "type" not in schema else []
@@ -62,18 +61,17 @@ def _shape(schema: Any, root: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": [kind for each in alternatives for kind in _kinds(each)], "items": items}
 
 
-def _at(root: Any, reference: str) -> Any:
-    for step in reference[2:].split("/"):
-        name = step.replace("~1", "/").replace("~0", "~")
-        root = root.get(name) if isinstance(root, dict) else None
+def _at(root: Any, steps: Sequence[str]) -> Any:
+    for step in steps:
+        root = root.get(step) if isinstance(root, dict) else None
     return root
 
 
 def _kinds(shape: Mapping[str, Any]) -> tuple[str, ...]:
     """The types a value may have, text last, since every word is text."""
     named = shape.get("type", ())
-    listed = [named] if isinstance(named, str) else list(named)
-    known = [kind for kind in listed if kind in _READERS]
+    listed = [named] if isinstance(named, str) else named if isinstance(named, list) else []
+    known = [kind for kind in listed if isinstance(kind, str) and kind in _READERS]
     return tuple(sorted(dict.fromkeys(known), key=lambda kind: kind == "string")) or ("JSON value", "string")
 
 

@@ -124,7 +124,7 @@ def _object(text: str) -> dict[str, Any]:
 
 def _arguments(pairs: tuple[str, ...], written: Mapping[str, Any], listed: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        words = typed(pairs, listed.get("inputSchema", {}))
+        words = typed(pairs, _schema_of(listed))
     except ValueError as invalid:
         raise click.UsageError(str(invalid)) from None
     if twice := words.keys() & written.keys():
@@ -135,6 +135,12 @@ def _arguments(pairs: tuple[str, ...], written: Mapping[str, Any], listed: Mappi
     except ValueError:
         raise click.UsageError("The arguments hold NaN, an infinity or text that is not Unicode; JSON has none of them.") from None
     return arguments
+
+
+def _schema_of(listed: Mapping[str, Any]) -> dict[str, Any]:
+    """The input schema of a listed tool; empty where the entry has none that can be read."""
+    schema = listed.get("inputSchema")
+    return schema if isinstance(schema, dict) else {}
 
 
 class Conversation:
@@ -238,7 +244,7 @@ def conversation(url: str, token: str, era: Era, silence_seconds: float) -> Iter
 def _parameter_headers(listed: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str, str]:
     """The arguments that the tool wants repeated as headers; a tool with a broken annotation is called without."""
     try:
-        return dict(headers_for(header_parameters(listed.get("inputSchema", {})), arguments))
+        return dict(headers_for(header_parameters(_schema_of(listed)), arguments))
     except ValueError:
         return {}
 
