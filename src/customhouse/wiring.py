@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import secrets
+import signal
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -259,6 +260,9 @@ class Gateway:
 
     async def run(self, announce: Callable[[], None]) -> None:
         """Serve until a signal ends it; `announce` is called once it listens."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # uvicorn takes these over while it serves and raises them again afterwards, when there is still something to close.
+            signal.signal(number, lambda *_: None)
         async with self._beside_the_server(announce):
             gc.collect()
             gc.freeze()  # what stands now stays; collections look at calls only
@@ -284,7 +288,7 @@ class Gateway:
             try:
                 await self._ledger.close()
             except Refused as unrecorded:
-                log.error("the end of this process could not be recorded: %s", unrecorded.note)
+                log.warning("the end of this process could not be recorded: %s", unrecorded.note)
 
     async def _announce(self, announce: Callable[[], None]) -> None:
         while not self.server.started:  # noqa: ASYNC110 - uvicorn has a flag and no event

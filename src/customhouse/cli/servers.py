@@ -79,14 +79,12 @@ def pin(name: str, directory: Path) -> None:
     """
     deployment, definition = _find(directory, name)
     captured = _capture(deployment, definition)
-    if refusals := defects(captured.manifest).refusals:
-        raise ValueError(" ".join(refusals))
     before = deployment.pins.get(name)
     after = captured.pin(name)
     _show(drift(before.manifest, after.manifest) if before else ())
     write_pin(pin_path(deployment.loaded.directory, deployment.settings, name), after)
     for sentence in captured.left_out:
-        click.echo(f"left out: {sentence}")
+        click.echo(line(f"left out: {sentence}"))
     row = _row(definition, after)
     for title in ("unreviewed", "not_in_pin", "defects"):
         if row[title]:

@@ -1,7 +1,8 @@
 """Capturing what a server says it offers, and watching whether it still says so.
 
-A capture is an errand: work without a caller, named by purpose and server, and recorded. All pages of all lists are read, bounded; an entry
-without a usable name is left out and reported, the others are kept (one malformed tool must not hide a server).
+A capture is an errand: work without a caller, named by purpose and server, and recorded. All pages of all lists are read, bounded. Each
+entry is read and judged on its own: one that cannot be served is left out and reported, the others are kept (one malformed tool must not
+hide a server).
 """
 
 import asyncio
@@ -11,7 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from customhouse.core.drift import Change, blocking, drift
+from customhouse.core.limits import defects
 from customhouse.core.manifest import Era, Manifest, Pin, ServerDefinition, digest_of, in_order
 from customhouse.core.permit import Errand, Purpose
 from customhouse.core.protocol.reading import read_json
@@ -35,6 +39,9 @@ _LISTS = (
     ("resources", "resources/templates/list", "resourceTemplates", "uriTemplate"),
 )
 """Capability, method, member of the result, and what names an entry."""
+
+
+_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class _Silent:
@@ -66,10 +73,8 @@ async def capture(sources: Sources, definition: ServerDefinition, clock: Clock) 
     left_out: list[str] = []
     for capability, method, member, key in _LISTS:
         entries = await _pages(sources, errand, era, method, member, deadline) if capability in capabilities else []
-        usable = [entry for entry in entries if type(entry) is dict and type(entry.get(key)) is str]
-        found[member] = usable
-        if len(usable) < len(entries):
-            left_out.append(f"{len(entries) - len(usable)} entries of {method} have no usable {key}")
+        found[member], unreadable = _readable(entries, key)
+        left_out += [f"{method}: {sentence}" for sentence in unreadable]
     info = said.get("serverInfo") or _object(said.get("_meta")).get("io.modelcontextprotocol/serverInfo")
     instructions = said.get("instructions")
     manifest = Manifest(
@@ -82,21 +87,40 @@ async def capture(sources: Sources, definition: ServerDefinition, clock: Clock) 
         resource_templates=tuple(found["resourceTemplates"]),
     )
     revision = NEWEST_MODERN if era is Era.MODERN else str(said.get("protocolVersion"))
-    return Capture(in_order(manifest), revision, tuple(left_out))
+    judged = defects(manifest)
+    if judged.refusals:
+        raise Refused(Reason.UPSTREAM_BROKE_PROTOCOL, note=" ".join(judged.refusals))
+    left_out += [f"{defect.kind} {defect.name}: {defect.sentence}" for defect in judged.entries]
+    return Capture(in_order(judged.servable), revision, tuple(left_out))
 
 
-async def _pages(sources: Sources, errand: Errand, era: Era, method: str, member: str, deadline: float) -> list[Any]:
-    entries: list[Any] = []
+def _readable(entries: Sequence[msgspec.Raw], key: str) -> tuple[list[dict[str, Any]], list[str]]:
+    """The entries that are objects with a name, read strictly, and a sentence for each other one."""
+    usable, unreadable = [], []
+    for position, raw in enumerate(entries):
+        try:
+            entry = read_json(bytes(raw), MAX_DEPTH)
+        except Refused as refused:
+            unreadable.append(f"entry {position}: {refused.sentence}")
+            continue
+        if type(entry) is dict and type(entry.get(key)) is str:
+            usable.append(entry)
+        else:
+            unreadable.append(f"entry {position} has no {key}")
+    return usable, unreadable
+
+
+async def _pages(sources: Sources, errand: Errand, era: Era, method: str, member: str, deadline: float) -> list[msgspec.Raw]:
+    entries: list[msgspec.Raw] = []
     params: dict[str, Any] = {}
     for _ in range(MAX_PAGES):
         answer = await sources.call(errand, Ask(method, params, era, deadline), _Silent())
         if answer.result is None:
             raise Refused(Reason.UPSTREAM_BROKE_PROTOCOL, note=f"{method}: error {(answer.error or {}).get('code')}")
-        raw = answer.result.get(member)
-        page = read_json(bytes(raw), MAX_DEPTH) if raw is not None else None
-        if type(page) is not list:
-            raise Refused(Reason.UPSTREAM_BROKE_PROTOCOL, note=f"{method}: no list of {member}")
-        entries += page
+        try:
+            entries += _decode_list(answer.result.get(member, msgspec.Raw(b"null")))
+        except msgspec.DecodeError:
+            raise Refused(Reason.UPSTREAM_BROKE_PROTOCOL, note=f"{method}: no list of {member}") from None
         cursor = read_json(bytes(answer.result["nextCursor"])) if "nextCursor" in answer.result else None
         if type(cursor) is not str:
             return entries
