@@ -15,6 +15,7 @@ import yaml
 
 SUCCESS, FAILURE, ABSENT = "success", "failure", "absent"
 _SEVERITY = {word: rank for rank, word in enumerate((SUCCESS, "info", "skipped", "warning", FAILURE))}
+_TOTAL = "scored scenarios that pass"
 _FOLDER = re.compile(r"server-(?P<scenario>.+)-\d{4}-\d\d-\d\dT[\d-]+Z")
 
 Checks = Mapping[str, str]
@@ -94,14 +95,13 @@ def passes(run: Run, scenario: str) -> bool:
 def table(requirements: Requirements, direct: Run, through: Run, known: frozenset[Difference]) -> Iterator[str]:
     """Both runs, a scenario a line, the scored ones first."""
     lost = differences(direct, through)
-    names = [*requirements.scored, *requirements.unscored]
-    width = max(map(len, names))
+    width = max(map(len, (*requirements.scored, *requirements.unscored, _TOTAL)))
     yield f"{'scenario':{width}}  direct      gateway"
-    for scenario in names:
+    for scenario in (*requirements.scored, *requirements.unscored):
         of_scenario = {each for each in lost if each.scenario == scenario}
         note = _note(of_scenario, known) + ("" if scenario in requirements.scored else " (not scored)")
         yield f"{scenario:{width}}  {_cell(direct, scenario):10}  {_cell(through, scenario):10}  {note.strip()}".rstrip()
-    yield f"{'scored scenarios that pass':{width}}  {_score(requirements, direct):10}  {_score(requirements, through):10}"
+    yield f"{_TOTAL:{width}}  {_score(requirements, direct):10}  {_score(requirements, through)}"
 
 
 def _note(lost: set[Difference], known: frozenset[Difference]) -> str:
