@@ -55,6 +55,12 @@ _PARAMS = frozenset(
         *("notifications", "message", "taskId"),
     }
 )
+_WITHIN = {
+    "ref": frozenset({"type", "name", "uri", "title"}),
+    "argument": frozenset({"name", "value"}),
+    "context": frozenset({"arguments"}),
+}
+"""Parameters that are objects of the protocol itself, and the keys that are known in them."""
 _META = frozenset({META_VERSION, META_CAPABILITIES, META_CLIENT, META_LOG_LEVEL, "progressToken", "traceparent", "tracestate", "baggage"})
 
 
@@ -97,6 +103,9 @@ def _read_params(method: str, message_id: str | int, is_notification: bool, para
     if type(params) is not dict:
         raise Refused(Reason.INVALID_PARAMS, message="`params` is not an object.")
     _no_lookalikes(params, _PARAMS, "the parameters")
+    for name in _WITHIN.keys() & params.keys():
+        if type(params[name]) is dict:
+            _no_lookalikes(params[name], _WITHIN[name], f"`{name}`")
     meta = params.get("_meta", {})
     if type(meta) is not dict:
         raise Refused(Reason.INVALID_PARAMS, message="`_meta` is not an object.")
