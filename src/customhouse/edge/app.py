@@ -53,8 +53,12 @@ def application(live: Live, *, issuers: Sequence[str], ready: Callable[[], dict[
             return _no(Reason.METHOD_NOT_ALLOWED, {"Allow": "POST"})
         return _no(Reason.UNKNOWN_PATH)
 
+    async def left_over(request: Request, _: Exception) -> Response:
+        """What the routes leave over, such as a method nobody knows or a line break in a path, is refused like the rest."""
+        return await anything_else(request)
+
     every = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
-    return Starlette(
+    routes = Starlette(
         routes=[
             Route(_PRM, metadata, methods=["GET"]),
             Route(_PRM + "/{path:path}", metadata, methods=["GET"]),
@@ -62,8 +66,11 @@ def application(live: Live, *, issuers: Sequence[str], ready: Callable[[], dict[
             Route("/readyz", readiness, methods=["GET"]),
             Route("/metrics", exposition, methods=["GET"]),
             Route("/{path:path}", anything_else, methods=every),
-        ]
+        ],
+        exception_handlers={404: left_over, 405: left_over},
     )
+    routes.router.redirect_slashes = False  # a redirect would be made of what the request says (CVE-2026-44427)
+    return routes
 
 
 def _json(status: int, value: object) -> Response:
