@@ -98,7 +98,7 @@ def agree(header_text: str, value: object, type: str) -> bool:  # noqa: A002  th
         return isinstance(value, str) and text == value
     if type == "boolean":
         return isinstance(value, bool) and text == _BOOLEANS[value]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not _NUMBER.fullmatch(text):
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > _MAX_SAFE_INTEGER or not _NUMBER.fullmatch(text):
         return False
     return int(text.partition(".")[0]) == value
 

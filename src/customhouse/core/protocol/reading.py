@@ -1,7 +1,7 @@
 """Strict JSON: what two parsers could read differently is refused, not interpreted.
 
 Refused at any depth: duplicate keys, NaN and infinities, lone surrogates, a byte order mark, invalid UTF-8, more nesting
-than `MAX_DEPTH`, integers beyond 2^53. Parsers of the field keep the last of two equal keys without a word, so a policy that reads the
+than `MAX_DEPTH`, integers from 2^53 on. Parsers of the field keep the last of two equal keys without a word, so a policy that reads the
 first and a server that reads the last see two calls (CVE-2026-27896, GHSA-4gph-2hhr-5mwg, threat class T7).
 
 The decoder does most of this at C speed. What it does not do is decided by scans that can only err towards the slow,
@@ -18,11 +18,14 @@ from customhouse.core.refusal import Reason, Refused
 MAX_DEPTH = 32
 """Nesting of objects and arrays in one message; the deepest real schema measured has 18 levels."""
 
-MAX_SAFE_INTEGER = 2**53
-"""Integers beyond this are different numbers in different parsers (RFC 8259 section 6, RFC 7493 section 2.2)."""
+MAX_SAFE_INTEGER = 2**53 - 1
+"""Integers beyond this are different numbers in different parsers, and RFC 8785 has no form for them (RFC 8259 section 6, RFC 7493
+section 2.2)."""
 
 _decode = msgspec.json.Decoder().decode
 _BOM = b"\xef\xbb\xbf"
+_NUL = b"\\u0000"
+"""The one way to write NUL in JSON; a bare one is no JSON."""
 
 
 def read_json(body: bytes, max_depth: int = MAX_DEPTH) -> Any:
@@ -34,7 +37,7 @@ def read_json(body: bytes, max_depth: int = MAX_DEPTH) -> Any:
     # Every member of an object has a quote followed by a colon or by white space. So these counts are never below the number of
     # members in the source, and if they equal the number that was decoded, no member replaced another.
     most = body.count(b'":') + body.count(b'" ') + body.count(b'"\n') + body.count(b'"\r') + body.count(b'"\t')
-    if body.count(b"{") + body.count(b"[") > max_depth or _members(value) != most:
+    if body.count(b"{") + body.count(b"[") > max_depth or _members(value) != most or _NUL in body:
         return _read_slowly(body, max_depth)
     return value
 
@@ -63,7 +66,7 @@ _OUT_OF_RANGE = -(2**62)
 def _read_slowly(body: bytes, max_depth: int) -> Any:
     """The exact reading: every object through a duplicate check, every number through a range check, depth measured."""
     try:
-        value = json.loads(body, object_pairs_hook=_without_duplicates, parse_int=_safe_integer, parse_constant=_no_constant)
+        value = json.loads(body, object_pairs_hook=_exact_members, parse_int=_safe_integer, parse_constant=_no_constant)
     except _Broken as broken:
         raise _malformed(str(broken)) from None
     except (ValueError, RecursionError) as broken:
@@ -77,6 +80,13 @@ class _Broken(Exception):
     """A rule of strict reading was broken; the text says which."""
 
 
+def _exact_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = _without_duplicates(pairs)
+    if any("\0" in key for key in value):
+        raise _Broken("A key holds NUL.")
+    return value
+
+
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
@@ -86,7 +96,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _safe_integer(digits: str) -> int:
     if len(digits) > 17 or abs(int(digits)) > MAX_SAFE_INTEGER:
-        raise _Broken("An integer is beyond 2^53.")
+        raise _Broken("An integer is not below 2^53.")
     return int(digits)
 
 
@@ -126,7 +136,10 @@ def read_members(raw: msgspec.Raw | bytes) -> dict[str, msgspec.Raw]:
     Raises `ValueError` if it is not an object, is not UTF-8, or a key of it repeats.
     """
     source = bytes(raw)
-    members = _decode_members(source)
+    try:
+        members = _decode_members(source)
+    except RecursionError:
+        raise ValueError("It is nested too deep.") from None
     if not source.isascii():
         str(source, "utf-8")  # what is left undecoded is not checked by the decoder
     # The shortest form of what was decoded is as long as the source only if the source holds nothing else.
@@ -140,7 +153,10 @@ _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def _refuse_duplicates(raw: bytes) -> None:
+    """Looks at the outermost object alone, as the fast comparison does: what is inside is not read here."""
     try:
-        json.loads(raw, object_pairs_hook=_without_duplicates)
-    except (_Broken, RecursionError) as broken:
-        raise ValueError(str(broken)) from None
+        pairs = json.loads(raw, object_pairs_hook=list, parse_int=str)
+    except RecursionError:
+        raise ValueError("It is nested too deep.") from None
+    if len(dict(pairs)) != len(pairs):
+        raise ValueError("An object has the same key twice.")
