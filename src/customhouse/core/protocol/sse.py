@@ -14,26 +14,25 @@ class EventTooLarge(Exception):
 class EventReader:
     """Collects chunks and yields the data of each complete `message` event. Bounded by `max_event_bytes`."""
 
-    __slots__ = ("_buffer", "_data", "_event", "_max_event_bytes", "_seen")
+    __slots__ = ("_after_cr", "_buffer", "_data", "_event", "_max_event_bytes", "_seen")
 
     def __init__(self, max_event_bytes: int) -> None:
         self._max_event_bytes = max_event_bytes
         self._buffer = b""
+        self._after_cr = False
         self._data: list[bytes] = []
         self._event = b""
         self._seen = 0
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """The data of the events that this chunk completes. Raises `EventTooLarge`."""
-        buffer = self._buffer + chunk if self._buffer else chunk
-        if b"\r" in buffer:
-            # A CR at the very end may be the first half of a CRLF: it waits for the next chunk.
-            held = b"\r" if buffer.endswith(b"\r") else b""
-            buffer = buffer[: len(buffer) - len(held)].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        else:
-            held = b""
-        *lines, rest = buffer.split(b"\n")
-        self._buffer = rest + held
+        # A CR ends its line at once; if it was the first half of a CRLF, the other half ends nothing.
+        begun_by_cr, self._after_cr = self._after_cr, chunk.endswith(b"\r")
+        if begun_by_cr and chunk.startswith(b"\n"):
+            chunk = chunk[1:]
+        if b"\r" in chunk:
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        *lines, self._buffer = (self._buffer + chunk).split(b"\n")
         if len(self._buffer) + self._seen > self._max_event_bytes:
             raise EventTooLarge
         for line in lines:
@@ -47,8 +46,8 @@ class EventReader:
         value = value[1:] if value.startswith(b" ") else value
         if field == b"data":
             self._data.append(value)
-            self._seen += len(value)
-            if self._seen > self._max_event_bytes:
+            self._seen += len(value) + 1  # the line break counts too, or empty lines would cost nothing
+            if self._seen > self._max_event_bytes + 1:
                 raise EventTooLarge
         elif field == b"event":
             self._event = value
@@ -63,8 +62,13 @@ class EventReader:
 
 
 def event(data: bytes) -> bytes:
-    """One `message` event. `data` is JSON without line breaks."""
+    """One `message` event. A line break in JSON is white space between tokens, so a space takes its place."""
+    if b"\n" in data or b"\r" in data:
+        data = data.translate(_IN_ONE_LINE)
     return b"event: message\ndata: " + data + b"\n\n"
+
+
+_IN_ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 
 
 COMMENT = b": keep-alive\n\n"
