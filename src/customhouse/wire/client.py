@@ -139,8 +139,8 @@ class ClientConnection(asyncio.Protocol):
 
     @property
     def reusable(self) -> bool:
-        """The last reply is complete and both sides keep the connection open."""
-        return self._reusable and not self.closed and not self._transport.is_closing()
+        """The last reply is complete, what came of it was read, and both sides keep the connection open."""
+        return self._reusable and not self._paused and not self.closed and not self._transport.is_closing()
 
     def abort(self) -> None:
         """End the connection at once; the server sees it and may stop working."""
@@ -168,7 +168,7 @@ class ClientConnection(asyncio.Protocol):
             self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserCallbackError):
+        except (httptools.HttpParserError, httptools.HttpParserCallbackError, httptools.HttpParserUpgrade):
             self._break("The server sent something that is not HTTP/1.1.")
             return
         if not reply.head_arrived and self._head_bytes > _MAX_HEAD_BYTES:

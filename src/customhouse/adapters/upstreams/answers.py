@@ -9,11 +9,15 @@ from typing import Any
 
 import msgspec
 
-from customhouse.core.protocol.reading import read_json, read_members
+from customhouse.core.protocol.reading import MAX_SAFE_INTEGER, read_json, read_members
 from customhouse.core.refusal import Reason, Refused
 
 OWN_HOP = frozenset({-32020, -32022, -32700, -32600})
 """Errors that describe the gateway's own request to the server; the client never sees them as its own."""
+
+
+_LONGEST_WAIT_DIGITS = 6
+"""Digits of a Retry-After that is passed on: eleven days."""
 
 
 class Message(msgspec.Struct, gc=False):
@@ -31,7 +35,10 @@ class Message(msgspec.Struct, gc=False):
     def id(self) -> str | int | None:
         """The id of an answer or request; None for a notification."""
         raw = self.members.get("id")
-        return None if raw is None else _typed(raw, str | int | None)
+        value: str | int | None = None if raw is None else _typed(raw, str | int | None)
+        if type(value) is int and abs(value) > MAX_SAFE_INTEGER:
+            raise broken("an id that is not below 2^53")
+        return value
 
     def params(self) -> dict[str, Any]:
         """Decoded strictly."""
@@ -69,6 +76,11 @@ def read_answer(data: bytes) -> Message:
         raise broken(str(reason)) from None
 
 
+def decoded(members: Mapping[str, msgspec.Raw]) -> dict[str, Any]:
+    """The members of a result, decoded strictly. Raises `Refused` UPSTREAM_BROKE_PROTOCOL."""
+    return {name: _strictly(value) for name, value in members.items()}
+
+
 def judge_status(status: int, headers: Mapping[bytes, bytes]) -> None:
     """HTTP statuses that are refused whatever the body says. Raises `Refused`."""
     if 300 <= status < 400:
@@ -77,7 +89,10 @@ def judge_status(status: int, headers: Mapping[bytes, bytes]) -> None:
         raise Refused(Reason.UPSTREAM_REFUSED_CREDENTIAL, note=f"status {status}")
     if status in (429, 503):
         after = headers.get(b"retry-after", b"").decode("latin-1")
-        raise Refused(Reason.UPSTREAM_OVERLOADED, {"retryAfterSeconds": int(after)} if after.isdecimal() else {}, note=f"status {status}")
+        known = after.isdecimal() and len(after) <= _LONGEST_WAIT_DIGITS
+        raise Refused(Reason.UPSTREAM_OVERLOADED, {"retryAfterSeconds": int(after)} if known else {}, note=f"status {status}")
+    if status >= 500:
+        raise Refused(Reason.UPSTREAM_FAILED, note=f"status {status}")
 
 
 def broken(note: str) -> Refused:

@@ -11,13 +11,12 @@ import itertools
 import logging
 import ssl
 from collections import OrderedDict
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from customhouse import __version__
-from customhouse.adapters.upstreams.answers import OWN_HOP, Message, broken, judge_status, read_answer
+from customhouse.adapters.upstreams.answers import OWN_HOP, Message, broken, decoded, judge_status, read_answer
 from customhouse.adapters.upstreams.dialling import address_of, dial
 from customhouse.core.manifest import Era, ServerDefinition
 from customhouse.core.permit import Errand, Permit
@@ -87,7 +86,7 @@ class StreamableUpstreams:
         if era is Era.LEGACY:
             return (await server.session("", deadline)).initialize_result
         answer = await self.call(errand, Ask("server/discover", {}, era, deadline), SILENT)
-        return {name: msgspec.json.decode(value) for name, value in (answer.result or {}).items()}
+        return decoded(answer.result or {})
 
     def sweep(self) -> None:
         """End idle connections; called once a second."""
@@ -165,13 +164,14 @@ class StreamableServer:
         request, own_id = self._modern_request(Ask("server/discover", {}, Era.MODERN, deadline))
         try:
             answer = await self._exchange(request, own_id, Ask("server/discover", {}, Era.MODERN, deadline), SILENT, None, once=False)
+            said = decoded(answer.result or {})
         except Refused as refused:
             if refused.reason in (Reason.UPSTREAM_BROKE_PROTOCOL, Reason.UPSTREAM_FAILED) and not refused.note.startswith("status 5"):
                 return False
             raise
         if answer.error is not None:
             return answer.error["code"] in _MODERN_ERRORS
-        versions = msgspec.json.decode((answer.result or {}).get("supportedVersions", msgspec.Raw(b"[]")))
+        versions = said.get("supportedVersions")
         return isinstance(versions, list) and not set(MODERN_REVISIONS).isdisjoint(map(str, versions))
 
     # Modern requests
@@ -244,34 +244,35 @@ class StreamableServer:
         own_id = next(self._ids)
         ask = Ask("initialize", params, Era.LEGACY, deadline)
         body = _encode({"jsonrpc": "2.0", "id": own_id, "method": "initialize", "params": params})
-        connection, reply = await self._send(self._framed(self._head, body), deadline, once=False)
+        connection: ClientConnection | None = None
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout(deadline - self._clock.monotonic()):
+                connection, reply = await self._send(self._framed(self._head, body), once=False)
                 judge_status(reply.status, reply.headers)
                 answer = await self._read(reply, own_id, ask, SILENT, None)
-        except TimeoutError as slow:
-            connection.abort()
-            raise Refused(Reason.UPSTREAM_TIMED_OUT) from slow
         except ReplyBroken as dead:
             raise Refused(Reason.UPSTREAM_DIED, note=str(dead)) from dead
-        except BaseException:
-            connection.abort()
+        except BaseException as ended:
+            if connection is not None:
+                connection.abort()
+            if isinstance(ended, TimeoutError):
+                raise Refused(Reason.UPSTREAM_TIMED_OUT) from ended
             raise
         self.pool.give_back(connection, self._clock.monotonic())
         if answer.result is None:
             self._no_legacy_until = self._clock.monotonic() + VERDICT_SECONDS
             raise Refused(Reason.ERA_UNSUPPORTED, {"speaks": "modern"}, note=f"initialize: {(answer.error or {}).get('code')}")
-        session = self._new_session(answer.result, reply.headers.get(b"mcp-session-id"))
+        session = self._new_session(decoded(answer.result), reply.headers.get(b"mcp-session-id"))
         self._sessions[session_key] = session
         while len(self._sessions) > MAX_SESSIONS:
             self._end(self._sessions.popitem(last=False)[1])
         await self._post(session, {"method": "notifications/initialized"}, deadline)
-        if "logging" in session.initialize_result.get("capabilities", {}):
+        capabilities = session.initialize_result.get("capabilities")
+        if isinstance(capabilities, dict) and "logging" in capabilities:
             await self._post(session, {"id": next(self._ids), "method": "logging/setLevel", "params": {"level": "debug"}}, deadline)
         return session
 
-    def _new_session(self, members: Mapping[str, msgspec.Raw], session_id: bytes | None) -> Session:
-        result = {name: msgspec.json.decode(value) for name, value in members.items()}
+    def _new_session(self, result: dict[str, Any], session_id: bytes | None) -> Session:
         revision = result.get("protocolVersion")
         if revision not in LEGACY_REVISIONS:
             raise Refused(Reason.ERA_UNSUPPORTED, note="initialize answered with an unknown revision")
@@ -304,11 +305,14 @@ class StreamableServer:
         await self._drop_answer(request, self._clock.monotonic() + self.definition.connect_timeout_seconds)
 
     async def _drop_answer(self, request: bytes, deadline: float) -> None:
+        connection: ClientConnection | None = None
         try:
-            connection, reply = await self._send(request, deadline, once=False)
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout(deadline - self._clock.monotonic()):
+                connection, reply = await self._send(request, once=False)
                 await reply.body(self.definition.max_result_bytes)
         except (Refused, ReplyBroken, TimeoutError) as failed:
+            if connection is not None:
+                connection.abort()
             log.info("a message to %s was not taken: %s", self.definition.name, failed)
             return
         self.pool.give_back(connection, self._clock.monotonic())
@@ -331,7 +335,7 @@ class StreamableServer:
 
         timer = asyncio.get_running_loop().call_later(max(0.0, ask.deadline - self._clock.monotonic()), expire)
         try:
-            connection, reply = await self._send(request, ask.deadline, once=once)
+            connection, reply = await self._send(request, once=once)
             if session is not None and reply.status == 404 and b"mcp-session-id" in session.head:
                 raise SessionGone
             judge_status(reply.status, reply.headers)
@@ -367,9 +371,9 @@ class StreamableServer:
             return
         self.pool.give_back(connection, self._clock.monotonic())
 
-    async def _send(self, request: bytes, deadline: float, *, once: bool) -> tuple[ClientConnection, Reply]:
+    async def _send(self, request: bytes, *, once: bool) -> tuple[ClientConnection, Reply]:
         """Send on a warm connection, or on a new one if a warm one turns out to be dead before it answered and the request may be
-        repeated."""
+        repeated. The caller bounds the time."""
         connection = self.pool.take(self._clock.monotonic(), WRITE_IDLE_SECONDS if once else IDLE_SECONDS)
         if connection is not None:
             reply = connection.send(request)

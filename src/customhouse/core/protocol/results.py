@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from customhouse.core.manifest import Era
+from customhouse.core.protocol.reading import MAX_SAFE_INTEGER
 from customhouse.core.protocol.revisions import CACHEABLE, META_RELATED_TASK, META_SERVER, PREFIX
 from customhouse.core.refusal import Reason, Refused
 
@@ -54,7 +55,7 @@ def relayed(members: dict[str, msgspec.Raw], era: Era, method: str, server_info:
     if era is Era.MODERN:
         result["resultType"] = "complete"
         if method in CACHEABLE:
-            result["ttlMs"] = max(0, _typed(members, "ttlMs", int, 0))
+            result["ttlMs"] = min(max(0, _typed(members, "ttlMs", int, 0)), MAX_SAFE_INTEGER)
             result["cacheScope"] = "private"  # what a caller may see was filtered for this caller
         meta[META_SERVER] = server_info
     if meta or "_meta" in members:
