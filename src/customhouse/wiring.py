@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
@@ -174,6 +175,16 @@ def build_upstreams(loaded: Loaded, environ: Mapping[str, str]) -> StreamableUps
     return StreamableUpstreams(ReferencedSecrets(loaded.directory, environ), SystemClock())
 
 
+class Server(uvicorn.Server):
+    """uvicorn's server, which a second signal of either kind ends at once."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to drain; the second time, stop waiting."""
+        if self.should_exit:
+            self.force_exit = True
+        self.should_exit = True
+
+
 class Gateway:
     """A gateway process of one deployment."""
 
@@ -227,7 +238,7 @@ class Gateway:
         )
         app = application(self.live, issuers=self._issuers(), ready=self._ready, metrics=self._metrics.exposition)
         self._door = Door(exchange, self.live, self._admission, self._clock, bounds, app, self._connections)
-        self.server = uvicorn.Server(
+        self.server = Server(
             uvicorn.Config(
                 app,
                 host=listen.host,
