@@ -294,7 +294,10 @@ class Gateway:
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            unanswered = list(self.server.server_state.tasks)
+            for task in unanswered:
+                task.cancel()
+            await asyncio.gather(*tasks, *unanswered, return_exceptions=True)
             await self._upstreams.close()
             try:
                 await self._ledger.close()
