@@ -13,8 +13,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from customhouse.core.manifest import Era
-from customhouse.core.protocol.results import refusal
 from customhouse.core.refusal import Reason, Refused
 from customhouse.gateway.live import Live
 
@@ -22,12 +20,13 @@ _PRM = "/.well-known/oauth-protected-resource"
 
 
 def application(live: Live, *, issuers: Sequence[str], ready: Callable[[], dict[str, bool]], metrics: Callable[[], bytes]) -> Starlette:
-    """The ASGI application. `ready` names each condition and whether it holds."""
+    """The ASGI application. `ready` names each condition and whether it holds. What it refuses it raises as `Refused`, for the door to
+    word and record."""
 
     async def metadata(request: Request) -> Response:
         endpoint = live.view.endpoints.get("/" + request.path_params.get("path", "mcp"))
         if endpoint is None:
-            return _no(Reason.UNKNOWN_PATH)
+            raise Refused(Reason.UNKNOWN_PATH)
         document: dict[str, Any] = {
             "resource": endpoint.resource,
             "authorization_servers": list(issuers),
@@ -49,9 +48,9 @@ def application(live: Live, *, issuers: Sequence[str], ready: Callable[[], dict[
         return Response(metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def anything_else(request: Request) -> Response:
-        if request.scope["path"] in live.view.endpoints:
-            return _no(Reason.METHOD_NOT_ALLOWED, {"Allow": "POST"})
-        return _no(Reason.UNKNOWN_PATH)
+        if request.method != "POST" and request.scope["path"] in live.view.endpoints:
+            raise Refused(Reason.METHOD_NOT_ALLOWED, headers=(("Allow", "POST"),))
+        raise Refused(Reason.UNKNOWN_PATH)
 
     async def left_over(request: Request, _: Exception) -> Response:
         """What the routes leave over, such as a method nobody knows or a line break in a path, is refused like the rest."""
@@ -75,8 +74,3 @@ def application(live: Live, *, issuers: Sequence[str], ready: Callable[[], dict[
 
 def _json(status: int, value: object) -> Response:
     return Response(msgspec.json.encode(value), status, media_type="application/json")
-
-
-def _no(reason: Reason, headers: dict[str, str] | None = None) -> Response:
-    status, body = refusal(Refused(reason), None, Era.MODERN, "")
-    return Response(body, status, headers=headers, media_type="application/json")

@@ -21,7 +21,7 @@ class Response(msgspec.Struct):
 async def ask_application(
     application: Any, method: bytes, path: bytes, query: bytes, headers: Mapping[bytes, bytes], body: bytes
 ) -> Response:
-    """The application's answer, whole."""
+    """The application's answer, whole. Raises what the application raises."""
     response = Response(headers=[])
     scope = {
         "type": "http",

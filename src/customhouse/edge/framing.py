@@ -4,6 +4,8 @@ Source: RFC 9112, sections 3 (request line), 6 (message body) and 11 (smuggling)
 where the RFC leaves a choice, and the choice is always to refuse what two readers could read differently.
 """
 
+import re
+
 import msgspec
 
 from customhouse.core.refusal import Reason, Refused
@@ -18,19 +20,34 @@ class Request(msgspec.Struct, gc=False):
     headers: dict[bytes, bytes] = {}
     body: bytes = b""
     keep_alive: bool = True
-    chunks_allowed: bool = True
+    version: str = "1.1"
     refused: Refused | None = None
+
+    @property
+    def chunks_allowed(self) -> bool:
+        """HTTP/1.0 knows neither chunks nor interim answers."""
+        return self.version == "1.1"
+
+
+_ABSOLUTE_FORM = re.compile(rb"https?://([^/?#]+)([^#]*)", re.IGNORECASE)
+_HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
+"""`uri-host [":" port]` of RFC 9110 section 7.2: a name or an address, nothing of a URI around it."""
 
 
 def judge_frame(request: Request, max_body_bytes: int) -> Refused | None:
     """What RFC 9112 leaves open and this gateway does not take: the refusal of a request's head, or None."""
     headers = request.headers
-    if request.target.startswith((b"http://", b"https://")):
-        request.target, headers[b"host"] = origin_form(request.target)
-    if not request.target.startswith(b"/"):
-        return Refused(Reason.MALFORMED_HTTP, message="The request target is not a path.")
+    if request.version not in ("1.1", "1.0"):
+        return Refused(Reason.MALFORMED_HTTP, message="The version is neither HTTP/1.1 nor HTTP/1.0.")
     if b"host" not in headers:
         return Refused(Reason.MALFORMED_HTTP, message="Host is missing.")
+    if absolute := _ABSOLUTE_FORM.fullmatch(request.target):
+        # The target's host overrides the header (RFC 9112 section 3.2.2); a path that is not there is `/`.
+        headers[b"host"], request.target = absolute[1], absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]
+    if not request.target.startswith(b"/") or b"#" in request.target:
+        return Refused(Reason.MALFORMED_HTTP, message="The request target is not a path.")
+    if not _HOST.fullmatch(headers[b"host"]):
+        return Refused(Reason.MALFORMED_HTTP, message="Host is not a host.")
     encoding = headers.get(b"transfer-encoding")
     if encoding is not None and (encoding.lower() != b"chunked" or b"content-length" in headers or not request.chunks_allowed):
         return Refused(Reason.MALFORMED_HTTP, message="Transfer-Encoding is not chunked alone.")
@@ -46,7 +63,10 @@ def judge_frame(request: Request, max_body_bytes: int) -> Refused | None:
     return None
 
 
-def origin_form(target: bytes) -> tuple[bytes, bytes]:
-    """Path and host of an absolute-form target, whose host overrides the header (RFC 9112 section 3.2.2)."""
-    authority, slash, path = target.partition(b"://")[2].partition(b"/")
-    return slash + path or b"/", authority
+def head_without_upgrade(request: Request) -> bytes:
+    """The head of a request as it would be without its wish to switch protocols. Java's own HTTP client wishes for h2c by default."""
+    headers = {name: value for name, value in request.headers.items() if name not in (b"upgrade", b"http2-settings", b"connection")}
+    if not request.keep_alive:
+        headers[b"connection"] = b"close"
+    lines = [b"%b: %b\r\n" % header for header in headers.items()]
+    return b"%b %b HTTP/%b\r\n%b\r\n" % (request.method, request.target, request.version.encode(), b"".join(lines))

@@ -22,7 +22,7 @@ from customhouse.core.protocol.headers import ONCE_ONLY
 from customhouse.core.protocol.origin import check_origin
 from customhouse.core.refusal import Reason, Refused
 from customhouse.edge.asgi import ask_application
-from customhouse.edge.framing import Request, judge_frame
+from customhouse.edge.framing import Request, head_without_upgrade, judge_frame
 from customhouse.edge.reply import CallerReply
 from customhouse.gateway.admission import Admission
 from customhouse.gateway.arrival import Arrival
@@ -60,6 +60,7 @@ class Door(msgspec.Struct, frozen=True):
 
 
 _MAX_PIPELINED = 16
+_LINGER_SECONDS = 0.5
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -122,11 +123,12 @@ class Connection(asyncio.Protocol):
             return False
         if self._reply is not None:
             self._reply.probe()
-        return True
+        return self._transport.can_write_eof()  # over TLS there is no half of a connection
 
     def pause_writing(self) -> None:
         self.stalled_since = self._door.clock.monotonic()
         self._drained = self._loop.create_future()
+        self._read_or_wait()
 
     def resume_writing(self) -> None:
         self.stalled_since = 0.0
@@ -134,6 +136,17 @@ class Connection(asyncio.Protocol):
             if not self._drained.done():
                 self._drained.set_result(None)
             self._drained = None
+        if not self._closing:
+            self._read_or_wait()
+            if self._reply is None:
+                self._next()
+
+    def _read_or_wait(self) -> None:
+        """Whoever does not take answers, or asks far ahead of them, is not read from."""
+        if self._drained is not None or self._broken or len(self._waiting) >= _MAX_PIPELINED:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         if self._closing or self._broken:
@@ -145,14 +158,28 @@ class Connection(asyncio.Protocol):
             self._head_bytes += len(data)
         self._raw_bytes += len(data)
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # The request before the switch is whole; the switch itself is declined by ignoring it (RFC 9110 section 7.8).
-            self._broken = True
+            self._feed(data)
         except (httptools.HttpParserError, httptools.HttpParserCallbackError):
             self._break(Refused(Reason.MALFORMED_HTTP))
             return
         self._bound_raw_bytes()
+
+    def _feed(self, data: bytes) -> None:
+        """Parse. A wish to switch protocols is declined by ignoring it (RFC 9110 section 7.8): the same head is read again without it,
+        since the parser takes what follows such a head for another protocol."""
+        rest: bytes | memoryview = data
+        while rest:
+            try:
+                self._parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as switch:
+                if self._request is None:
+                    return  # its head was refused
+                head = head_without_upgrade(self._request)
+                self._parser = httptools.HttpRequestParser(self)
+                self._parser.feed_data(head)
+                rest = memoryview(rest)[switch.args[0] :]
+            else:
+                return
 
     def _bound_raw_bytes(self) -> None:
         """What the parser holds back is bounded too: an endless header, or chunk extensions without chunks."""
@@ -177,7 +204,7 @@ class Connection(asyncio.Protocol):
         request = cast(Request, self._request)
         if self._in_body:
             return  # a trailer: dropped, never merged (RFC 9110 section 6.5.1)
-        name = name.lower()
+        name, value = name.lower(), value.rstrip(b" \t")
         if name in request.headers:
             if name in ONCE_ONLY or name.startswith(b"mcp-"):
                 request.refused = Refused(Reason.MALFORMED_HTTP, message=f"{name.decode('latin-1')} is there twice.")
@@ -194,7 +221,7 @@ class Connection(asyncio.Protocol):
         headers = request.headers
         self._in_body = True
         request.method = self._parser.get_method()
-        request.chunks_allowed = self._parser.get_http_version() == "1.1"
+        request.version = self._parser.get_http_version()
         request.keep_alive = self._parser.should_keep_alive()
         size = sum(len(name) + len(value) + 4 for name, value in headers.items()) + len(request.target)
         if size > bounds.max_head_bytes:
@@ -204,7 +231,9 @@ class Connection(asyncio.Protocol):
         if request.refused is not None:
             self._break(request.refused)
             return
-        if b"expect" in headers and not self._waiting and self._reply is None:
+        if self._parser.should_upgrade():
+            return
+        if b"expect" in headers and request.chunks_allowed and not self._waiting and self._reply is None:
             self._transport.write(_CONTINUE)
         self.deadline = self._door.clock.monotonic() + bounds.body_timeout_seconds
 
@@ -218,17 +247,16 @@ class Connection(asyncio.Protocol):
         self._parts.append(body)
 
     def on_message_complete(self) -> None:
-        if self._broken:
+        if self._broken or self._parser.should_upgrade():
             return
         request = cast(Request, self._request)
         request.body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         self._request = None
-        if self._reply is None:
+        if self._reply is None and self._drained is None:
             self._answer(request)
             return
         self._waiting.append(request)
-        if len(self._waiting) >= _MAX_PIPELINED:
-            self._transport.pause_reading()
+        self._read_or_wait()
 
     # One request after the other
 
@@ -244,7 +272,10 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, request: Request) -> None:
         reply = self._reply = CallerReply(self, request)
-        self.deadline = 0.0
+        if self._request is None:
+            self.deadline = 0.0
+        if self._half_closed:
+            reply.probe()
         task = self._loop.create_task(self._serve(request, reply))
         reply.task = task
         self._state.tasks.add(task)
@@ -286,7 +317,7 @@ class Connection(asyncio.Protocol):
         request.keep_alive = False
         self._request = None
         self.deadline = 0.0
-        if self._reply is None:
+        if self._reply is None and not self._waiting:
             self._refuse_frame(refused, request)
         else:
             self._waiting.append(request)
@@ -309,13 +340,17 @@ class Connection(asyncio.Protocol):
             return
         if not keep_alive or (self._broken and not self._waiting):
             self.close()
-        elif self._waiting:
+        elif self._drained is None:
+            self._next()
+
+    def _next(self) -> None:
+        """The next request, if one waits."""
+        if self._waiting:
             request = self._waiting.popleft()
             if request.refused is not None:
                 self._refuse_frame(request.refused, request)
                 return
-            if not self._broken:
-                self._transport.resume_reading()
+            self._read_or_wait()
             self._answer(request)
         elif self._half_closed:
             self.close()
@@ -364,12 +399,20 @@ class Connection(asyncio.Protocol):
         section 9.6."""
         if not self._closing:
             self._closing = True
+            self.deadline = self._door.clock.monotonic() + self._door.bounds.write_timeout_seconds
             if self._broken and not self._half_closed and self._transport.can_write_eof():
                 self._transport.write_eof()
-                self._loop.call_later(0.5, self._transport.abort)
+                self._loop.call_later(_LINGER_SECONDS, self._linger)
                 self._transport.resume_reading()
             else:
                 self._transport.close()
+
+    def _linger(self) -> None:
+        """The client had a moment to read on; one that still has to read gets more of it, up to the write timeout."""
+        if self._transport.get_write_buffer_size():
+            self._loop.call_later(_LINGER_SECONDS, self._linger)
+        else:
+            self._transport.abort()
 
     # uvicorn
 
@@ -387,8 +430,10 @@ class Connection(asyncio.Protocol):
             self._reply.keep_open(now)
         if self.stalled_since and now - self.stalled_since > self._door.bounds.write_timeout_seconds:
             self.abort()
-        elif self.deadline and now > self.deadline and not self._closing:
-            if self._request is None:
+        elif self.deadline and now > self.deadline:
+            if self._closing:
+                self.abort()
+            elif self._request is None:
                 self.close()
             else:
                 self._break(Refused(Reason.REQUEST_TOO_SLOW))
@@ -401,14 +446,14 @@ class Connection(asyncio.Protocol):
 
 def sweep(connections: Iterable[Connection], now: float, max_unsent_bytes: int) -> None:
     """Every second: end what is too slow, and the largest of what waits for slow readers if it is too much together."""
-    stalled = []
+    waiting = []
     for connection in list(connections):
         connection.expire(now)
-        if connection.stalled_since:
-            stalled.append(connection)
-    unsent = sum(connection.unsent_bytes for connection in stalled)
-    for connection in sorted(stalled, key=lambda one: one.unsent_bytes, reverse=True):
-        if unsent <= max_unsent_bytes:
+        if unsent_bytes := connection.unsent_bytes:
+            waiting.append((unsent_bytes, connection))
+    together = sum(unsent_bytes for unsent_bytes, _ in waiting)
+    for unsent_bytes, connection in sorted(waiting, key=lambda one: one[0], reverse=True):
+        if together <= max_unsent_bytes:
             return
-        unsent -= connection.unsent_bytes
+        together -= unsent_bytes
         connection.abort()

@@ -38,7 +38,19 @@ class Line(Protocol):
 class CallerReply:
     """The way back to the caller of one request; see `gateway.arrival.Reply`."""
 
-    __slots__ = ("_beat", "_cancels", "_connection", "_done", "_probes", "_request", "_streaming", "_waits", "bytes_out", "task")
+    __slots__ = (
+        "_beat",
+        "_cancels",
+        "_connection",
+        "_done",
+        "_in_doubt",
+        "_probes",
+        "_request",
+        "_streaming",
+        "_waits",
+        "bytes_out",
+        "task",
+    )
 
     def __init__(self, connection: Line, request: Request) -> None:
         self._connection = connection
@@ -47,6 +59,7 @@ class CallerReply:
         self._done = False
         self._cancels = False
         self._waits = False
+        self._in_doubt = False
         self._beat: asyncio.TimerHandle | None = None
         self._probes: list[asyncio.TimerHandle] = []
         self.bytes_out = 0
@@ -62,6 +75,8 @@ class CallerReply:
         self._cancels = True
         if not self._connection.connected:
             self.lost()
+        elif self._in_doubt:
+            self.probe()
 
     def lost(self) -> None:
         """The connection is gone."""
@@ -70,11 +85,11 @@ class CallerReply:
             self.task.cancel()
 
     def probe(self) -> None:
-        """The caller half-closed its side, or went away: only writing tells which."""
+        """The caller half-closed its side, or went away: only writing tells which. It matters once leaving cancels."""
+        self._in_doubt = True
         if self._cancels and not self._done and not self._probes:
-            self._begin()
             loop = asyncio.get_running_loop()
-            self._probes = [loop.call_later(after, self._comment) for after in _PROBES_SECONDS]
+            self._probes = [loop.call_later(after, self._sign_of_life) for after in _PROBES_SECONDS]
 
     def may_wait(self) -> None:
         """See `gateway.arrival.Reply`."""
@@ -83,8 +98,11 @@ class CallerReply:
     def keep_open(self, now: float) -> None:
         """Called every second: a call that waits for long begins its stream, whose comments keep the connection open."""
         if self._waits and not self._streaming and now - self._request.started > self._connection.keep_alive_comment_seconds:
-            self._begin()
-            self._comment()
+            self._sign_of_life()
+
+    def _sign_of_life(self) -> None:
+        self._begin()
+        self._comment()
 
     def whole(self, status: int, headers: bytes, body: bytes) -> None:
         """See `gateway.arrival.Reply`."""
@@ -93,6 +111,7 @@ class CallerReply:
             self._finish_stream()
             return
         connection, keep_alive = self._connection, self._keep_alive()
+        sent = b"" if self._request.method == b"HEAD" else body  # its length is told all the same (RFC 9110 section 9.3.2)
         connection.write(
             b"%b%b%b%b%bcontent-length: %d\r\n\r\n%b"
             % (
@@ -102,17 +121,16 @@ class CallerReply:
                 _FIXED,
                 b"" if keep_alive else b"connection: close\r\n",
                 len(body),
-                body,
+                sent,
             )
         )
-        self.bytes_out += len(body)
+        self.bytes_out += len(sent)
         self._finish(keep_alive)
 
     def respond(self, response: Response) -> None:
         """The answer of the ASGI application."""
         headers = b"".join([b"%b: %b\r\n" % header for header in response.headers if header[0].lower() != b"content-length"])
-        body = b"" if self._request.method == b"HEAD" else response.body
-        self.whole(response.status, headers, body)
+        self.whole(response.status, headers, response.body)
 
     async def event(self, data: bytes) -> None:
         """See `gateway.arrival.Reply`."""
