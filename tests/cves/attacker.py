@@ -18,6 +18,8 @@ from customhouse.adapters.verifiers.development import DevelopmentIssuer
 from customhouse.core.protocol.revisions import META_CAPABILITIES, META_VERSION, NAMED_BY
 
 MODERN = "2026-07-28"
+FOREIGN_HOST = ("foreign_host", "malformed_http")
+"""How a Host is refused: another name, or no name at all."""
 RELAYED = frozenset({"tools/call", "prompts/get", "resources/read", "completion/complete"})
 
 Headers = Sequence[tuple[str, str]]

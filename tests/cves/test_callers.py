@@ -182,5 +182,5 @@ async def test_people_at_the_same_time_are_recorded_each_under_their_own_name(to
 def recorded(town: Town, person: str) -> Sequence[dict[str, str]]:
     """The closing records of people whose names begin like this."""
     lines = town.gateway.command("audit", "tail", "--json", "-n", "1000").splitlines()
-    records = [json.loads(line) for line in lines]
+    records = [json.loads(line)["record"] for line in lines]
     return [one for one in records if one.get("person", "").startswith(person) and one["kind"] == "closing"]

@@ -12,7 +12,7 @@ from customhouse.config.tree import Settings
 from customhouse.core.protocol.origin import check_origin
 from customhouse.core.refusal import Reason, Refused
 from customhouse.wiring import allowed_hosts
-from tests.cves.attacker import READ, WELCOME, Door, Headers, Tap, call, request
+from tests.cves.attacker import FOREIGN_HOST, READ, WELCOME, Door, Headers, Tap, call, request
 from tests.cves.cases import advisory
 from tests.cves.conftest import Town
 
@@ -108,7 +108,7 @@ def test_settings_that_say_nothing_let_only_the_gateways_own_names_in() -> None:
 def test_a_rebound_name_on_loopback_gets_nothing_with_a_valid_token(door: Door, tap: Tap, alice: str) -> None:
     """The quickstart configures no host, and the connection comes from this very machine."""
     bound = call("notes__read_note", {"title": "rebound-marker"})
-    assert door.say(bound, alice, extra=[("Host", f"{REBOUND}:{door.port}")]).reason == "foreign_host"
+    assert door.say(bound, alice, extra=[("Host", f"{REBOUND}:{door.port}")]).reason in FOREIGN_HOST
     assert tap.about("rebound-marker") == []
 
 
@@ -123,7 +123,7 @@ def test_loopbacks_own_names_are_the_only_ones_that_pass(door: Door, alice: str,
     "host", ["127.0.0.2:{port}", "0.0.0.0:{port}", "127.1:{port}", "2130706433:{port}", "localhost.:{port}", "localhost"]
 )
 def test_other_ways_to_write_loopback_do_not(door: Door, alice: str, host: str) -> None:
-    assert door.say(READ, alice, extra=[("Host", host.format(port=door.port))]).reason == "foreign_host"
+    assert door.say(READ, alice, extra=[("Host", host.format(port=door.port))]).reason in FOREIGN_HOST
 
 
 @advisory("CVE-2025-66416")
@@ -163,7 +163,7 @@ def test_a_host_passes_by_being_listed_and_in_no_other_way(host: bytes) -> None:
 )
 @pytest.mark.parametrize("path", ["/mcp", "/metrics", "/.well-known/oauth-protected-resource/mcp", "/nothing"])
 def test_a_host_that_resembles_the_gateways_is_foreign_on_every_route(door: Door, path: str, host: str) -> None:
-    assert door.ask("GET", path, [("Host", host.format(own=door.host))]).reason == "foreign_host"
+    assert door.ask("GET", path, [("Host", host.format(own=door.host))]).reason in FOREIGN_HOST
 
 
 @advisory("CVE-2026-33252")

@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 import pytest
 
-from tests.cves.attacker import READ, WELCOME, Door, request
+from tests.cves.attacker import FOREIGN_HOST, READ, WELCOME, Door, request
 from tests.cves.cases import advisory
 from tests.cves.conftest import Town
 
@@ -60,8 +60,8 @@ def test_the_fixed_release_of_starlette_is_installed() -> None:
 @pytest.mark.parametrize("target", ["/mcp", "/servers/elsewhere/mcp", "/nothing", "/metrics"])
 def test_a_host_with_a_path_reaches_nothing(door: Door, alice: str, target: str, tail: str) -> None:
     listing = request("tools/list")
-    assert door.say(listing, alice, target, [("Host", door.host + tail)]).reason == "foreign_host"
-    assert door.ask("GET", target, [("Host", door.host + tail)]).reason == "foreign_host"
+    assert door.say(listing, alice, target, [("Host", door.host + tail)]).reason in FOREIGN_HOST
+    assert door.ask("GET", target, [("Host", door.host + tail)]).reason in FOREIGN_HOST
 
 
 @advisory("CVE-2026-48710")
@@ -69,7 +69,7 @@ def test_a_host_with_a_path_reaches_nothing(door: Door, alice: str, target: str,
 def test_the_host_of_an_absolute_target_is_judged_too(door: Door, alice: str, authority: str) -> None:
     target = f"http://{authority.format(own=door.host)}/mcp"
     answer = door.say(READ, alice, target, [("Host", door.host)])
-    assert answer.reason == "foreign_host"
+    assert answer.reason in FOREIGN_HOST
 
 
 @advisory("CVE-2026-48710")

@@ -276,7 +276,8 @@ def test_no_method_breaks_on_odd_members(door: Door, method: str) -> None:
     token = door.token(f"odd-{method.replace('/', '-')}", "eng")
     for member, value in itertools.product(METHODS[method], ODD):
         sound_refusal(door, request(method, {member: value}, "2025-11-25"), token)
-    for params in (None, [], "x", 1):
+    nothings: tuple[Any, ...] = (None, [], "x", 1)
+    for params in nothings:
         told = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
         assert door.say(unwrapped(told.encode()), token).status == 400
 

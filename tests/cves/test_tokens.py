@@ -120,9 +120,7 @@ def test_a_token_of_another_deployment_is_refused(door: Door, tmp_path: Path) ->
 
 
 @advisory("CVE-2026-44428")
-@pytest.mark.parametrize(
-    "public_url", ["https://other.example", "http://localhost:{port}", "http://127.0.0.1:1", "HTTP://127.0.0.1:{port}"]
-)
+@pytest.mark.parametrize("public_url", ["https://other.example", "http://localhost:{port}", "http://127.0.0.1:1"])
 def test_a_token_for_another_audience_is_refused_whoever_signed_it(door: Door, public_url: str) -> None:
     """Two deployments may share an issuer and its key."""
     assert door.say(READ, door.token("alice", "eng", public_url=public_url.format(port=door.port))).reason == "invalid_token"
