@@ -1,0 +1,289 @@
+"""The real exchange in a small world: verifier, ledger, upstreams, clock and reply in memory, policy and pins as in a deployment."""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from customhouse.core.budget import Rate
+from customhouse.core.catalogue import offer, portal_endpoint, server_endpoint
+from customhouse.core.identity import Caller
+from customhouse.core.manifest import Effect, Manifest, Pin, ServerDefinition, ToolReview, digest_of
+from customhouse.core.permit import Errand, Permit
+from customhouse.core.policy import compile_policy, policy_servers
+from customhouse.core.protocol.revisions import META_CAPABILITIES, META_VERSION
+from customhouse.core.record import Record
+from customhouse.core.refusal import Reason, Refused
+from customhouse.gateway.admission import Admission
+from customhouse.gateway.arrival import Arrival
+from customhouse.gateway.exchange import Exchange
+from customhouse.gateway.live import Live, View
+from customhouse.ports.traffic import Ask, Listener, UpstreamAnswer
+from tests.core.policy_world import caller
+
+PUBLIC = "http://gateway.test"
+INFO = {"name": "customhouse", "version": "test"}
+MANY = Rate(1000, 1000)
+DRAFT = {"type": "object", "properties": {"title": {"type": "string"}, "tag": {"type": "string"}}, "required": ["title"]}
+ROUTED = {"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": "Region"}}}
+
+RULES = """
+@id("readers-read") permit (principal in Group::"acme/readers", action in Action::"read", resource in Server::"notes");
+@id("readers-draft") permit (principal in Group::"acme/readers", action == Action::"call:notes/add", resource in Server::"notes")
+when { context.arguments has tag && context.arguments.tag == "draft" };
+@id("strangers-read") permit (principal in Group::"other/readers", action in Action::"read", resource in Server::"foreign");
+"""
+
+
+def tool(name: str, schema: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    return {"name": name, "description": f"Does {name}.", "inputSchema": schema or {"type": "object"}, **more}
+
+
+MANIFEST = Manifest(
+    server_info={"name": "notes", "version": "1"},
+    capabilities={"tools": {"listChanged": True}, "prompts": {}, "resources": {"subscribe": True}, "completions": {}, "logging": {}},
+    instructions="Keep notes.",
+    tools=(
+        tool("add", DRAFT),
+        tool("purge"),
+        tool("route", ROUTED),
+        tool("scoped"),
+        tool(
+            "search", {"type": "object", "properties": {"query": {"type": "string"}, "limit": {"type": "integer"}}, "required": ["query"]}
+        ),
+        tool("shape", outputSchema={"type": "array"}, execution={"taskSupport": "optional"}),
+        tool("unreviewed"),
+    ),
+    prompts=({"name": "daily"},),
+    resources=({"uri": "note://a", "name": "a"},),
+    resource_templates=({"uriTemplate": "note://by/{who}", "name": "by"},),
+)
+REVIEWS = {
+    "add": ToolReview(Effect.WRITE),
+    "purge": ToolReview(Effect.DESTRUCTIVE),
+    "route": ToolReview(Effect.READ),
+    "scoped": ToolReview(Effect.READ, ("notes:deep", "notes:read")),
+    "search": ToolReview(Effect.READ),
+    "shape": ToolReview(Effect.READ, (), 2.0),
+}
+
+
+def definition(name: str, tenant: str = "acme", **more: Any) -> ServerDefinition:
+    fixed: dict[str, Any] = {"owner": "team", "contact": "c@example.org", "url": "http://127.0.0.1:1/mcp", "tools": REVIEWS}
+    return ServerDefinition(name=name, tenant=tenant, **(fixed | more))
+
+
+NOTES = definition("notes", max_concurrent_calls=2)
+FOREIGN = definition("foreign", "other")
+
+
+@dataclass
+class Moving:
+    """A clock that stands until somebody moves it."""
+
+    at: float = 1000.0
+
+    def now(self) -> float:
+        return 1.7e9 + self.at
+
+    def monotonic(self) -> float:
+        return self.at
+
+
+class Tokens:
+    """A verifier: the token `<person> <group>...` means that person in those groups; a few words mean something else."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[bytes, str]] = []
+
+    def known(self, token: bytes, resource: str) -> Caller | None:
+        return None if token.startswith(b"new ") else self._read(token.decode(), resource)
+
+    async def verify(self, token: bytes, resource: str) -> Caller:
+        return self._read(token.decode().removeprefix("new "), resource)
+
+    def _read(self, token: str, resource: str) -> Caller:
+        self.asked.append((token.encode(), resource))
+        if token == "bad":
+            raise Refused(Reason.INVALID_TOKEN)
+        if token == "unknown-issuer":
+            raise Refused(Reason.ISSUER_UNAVAILABLE)
+        person, *words = token.split()
+        scopes = frozenset(word.removeprefix("scope=") for word in words if word.startswith("scope="))
+        groups = [word for word in words if "=" not in word]
+        return caller(person, *groups, tenant="other" if "tenant=other" in words else "acme", scopes=scopes)
+
+
+class Book:
+    """A ledger in memory that can be told to fail."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.durable: list[str] = []
+        self.fails_for: Callable[[Record], bool] = lambda _: False
+        self.writable = True
+
+    async def append(self, record: Record, *, durable: bool) -> None:
+        self.writable = not self.fails_for(record)
+        if not self.writable:
+            raise Refused(Reason.LEDGER_UNAVAILABLE, note="the disk is full")
+        self.records.append(record)
+        if durable:
+            self.durable.append(record.kind)
+
+    def kinds(self) -> list[str]:
+        return [record.kind for record in self.records]
+
+    @property
+    def closing(self) -> Record:
+        """The one closing record there is."""
+        (only,) = [record for record in self.records if record.kind == "closing"]
+        return only
+
+
+class Servers:
+    """Upstreams in memory: what was asked, and an answer that a test scripts."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Permit | Errand, Ask]] = []
+        self.reached = asyncio.Event()
+        self.reached_twice = asyncio.Event()
+        self.script: Callable[[Ask, Listener], Any] | None = None
+
+    async def call(self, authority: Permit | Errand, ask: Ask, listener: Listener) -> UpstreamAnswer:
+        self.calls.append((authority, ask))
+        (self.reached_twice if self.reached.is_set() else self.reached).set()
+        if self.script is not None:
+            answer: UpstreamAnswer = await self.script(ask, listener)
+            return answer
+        return result({"content": [{"type": "text", "text": "done"}]})
+
+
+def result(value: Mapping[str, Any]) -> UpstreamAnswer:
+    return UpstreamAnswer({key: msgspec.Raw(msgspec.json.encode(inner)) for key, inner in value.items()})
+
+
+@dataclass
+class Back:
+    """The way back to one caller."""
+
+    connected: bool = True
+    bytes_out: int = 0
+    status: int = 0
+    headers: bytes = b""
+    body: bytes = b""
+    events: list[dict[str, Any]] = field(default_factory=list)
+    ended: bool = False
+    cancels: bool = False
+    waits: bool = False
+
+    def whole(self, status: int, headers: bytes, body: bytes) -> None:
+        assert not self.status
+        assert not self.ended
+        self.status, self.headers, self.body = status, headers, body
+
+    async def event(self, data: bytes) -> None:
+        self.events.append(json.loads(data))
+
+    def end(self) -> None:
+        self.ended = True
+
+    def may_wait(self) -> None:
+        self.waits = True
+
+    def cancel_when_left(self) -> None:
+        self.cancels = True
+
+    @property
+    def answer(self) -> dict[str, Any]:
+        value: dict[str, Any] = json.loads(self.body)
+        return value
+
+    @property
+    def refusal(self) -> str:
+        """The name of the reason in the answer."""
+        return str(self.answer["error"]["data"]["reason"]).upper()
+
+    @property
+    def result(self) -> dict[str, Any]:
+        value: dict[str, Any] = self.answer["result"]
+        return value
+
+
+class World:
+    """One gateway: portal `/mcp` over `notes` and `foreign`, and each of them alone."""
+
+    def __init__(self, rules: str = RULES, rate: Rate = MANY) -> None:
+        servers = (NOTES, FOREIGN)
+        pins = {
+            server.name: Pin(server=server.name, revision="2026-07-28", digest=digest_of(MANIFEST), manifest=MANIFEST) for server in servers
+        }
+        policy = compile_policy({"rules.cedar": rules}, policy_servers(servers, pins))
+        offers = [offer(server, pins[server.name], policy) for server in servers]
+        endpoints = [portal_endpoint("default", offers, PUBLIC), *(server_endpoint(one, PUBLIC) for one in offers)]
+        view = View({one.path: one for one in endpoints}, policy, frozenset({b"gateway.test"}), frozenset(), INFO)
+        self.live, self.clock, self.book, self.servers, self.tokens = Live(view), Moving(), Book(), Servers(), Tokens()
+        self.observed: list[Record] = []
+        self.admission = Admission(rate, MANY, 100)
+        self._ids = iter(f"{n:032x}" for n in range(1, 10_000))
+        self.exchange = Exchange(
+            live=self.live,
+            verifier=self.tokens,
+            admission=self.admission,
+            upstreams=self.servers,
+            ledger=self.book,
+            clock=self.clock,
+            new_id=lambda: next(self._ids),
+            argument_key=b"k" * 32,
+            public_url=PUBLIC,
+            observe=self.observed.append,
+        )
+
+    def arrival(self, message: object, headers: Mapping[bytes, bytes | None] | None = None, **more: Any) -> Arrival:
+        """A POST; a header of None is left out."""
+        sent: dict[bytes, bytes | None] = {
+            b"host": b"gateway.test",
+            b"content-type": b"application/json",
+            b"accept": b"application/json, text/event-stream",
+            b"authorization": b"Bearer " + more.get("token", b"alice readers"),
+            **(headers or {}),
+        }
+        body = message if isinstance(message, bytes) else json.dumps(message).encode()
+        kept = {name: value for name, value in sent.items() if value is not None}
+        return Arrival(more.get("path", "/mcp"), more.get("query", b""), kept, body, self.clock.monotonic())
+
+    async def post(self, message: object, headers: Mapping[bytes, bytes | None] | None = None, **more: Any) -> Back:
+        """The reply to one POST."""
+        back = Back()
+        await self.exchange.answer(self.arrival(message, headers, **more), back)
+        return back
+
+    async def ask(self, method: str, params: Mapping[str, Any] | None = None, **more: Any) -> Back:
+        """A legacy request."""
+        return await self.post(legacy(method, params), **more)
+
+    async def ask_modern(
+        self, method: str, params: Mapping[str, Any] | None = None, meta: Mapping[str, Any] | None = None, **more: Any
+    ) -> Back:
+        """A modern request."""
+        message, headers = modern(method, params, meta)
+        return await self.post(message, {**headers, **more.pop("headers", {})}, **more)
+
+
+def legacy(method: str, params: Mapping[str, Any] | None = None, message_id: object = 1) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": message_id, "method": method, "params": dict(params or {})}
+
+
+def modern(
+    method: str, params: Mapping[str, Any] | None = None, meta: Mapping[str, Any] | None = None
+) -> tuple[dict[str, Any], dict[bytes, bytes | None]]:
+    given = dict(params or {})
+    headers: dict[bytes, bytes | None] = {b"mcp-protocol-version": b"2026-07-28", b"mcp-method": method.encode()}
+    name = given.get("uri") if method == "resources/read" else given.get("name") if method in ("tools/call", "prompts/get") else None
+    if isinstance(name, str):
+        headers[b"mcp-name"] = name.encode()
+    stamped = {META_VERSION: "2026-07-28", META_CAPABILITIES: {}, **(meta or {})}
+    return {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**given, "_meta": stamped}}, headers
