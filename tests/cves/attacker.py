@@ -179,7 +179,7 @@ class Tap(socketserver.ThreadingTCPServer):
     has an answer finds its request here."""
 
     daemon_threads = True
-    allow_reuse_address = True
+    request_queue_size = 256
 
     def __init__(self, aim: int) -> None:
         super().__init__(("127.0.0.1", 0), _Pump)
@@ -244,6 +244,7 @@ class Liar(ThreadingHTTPServer):
     """A server that answers by a script and keeps what it was sent."""
 
     daemon_threads = True
+    request_queue_size = 256
 
     def __init__(self, script: Script) -> None:
         super().__init__(("127.0.0.1", 0), _Scripted)
