@@ -1,0 +1,254 @@
+"""Requirements of the protocol that hold: what each says, where it comes from, for which revisions, and the tests that show it.
+
+A clause without another revision before it is one of MCP 2026-07-28. What is not here is not claimed; the page
+of limits in the manual says what is missing.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from customhouse.core.protocol.revisions import LEGACY_REVISIONS, MODERN_REVISIONS
+
+MODERN: Final = MODERN_REVISIONS
+LEGACY: Final = LEGACY_REVISIONS
+BOTH: Final = MODERN + LEGACY
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One requirement."""
+
+    name: str
+    holds: str
+    clause: str
+    revisions: tuple[str, ...]
+    tests: tuple[str, ...]
+    """Below `tests/`: file, two colons, function."""
+
+
+REQUIREMENTS: Final = (
+    Requirement(
+        "GW-01",
+        "a present Origin that is not listed is 403 and goes no further",
+        "basic/transports/streamable-http, Security",
+        BOTH,
+        (
+            "cves/test_foreign_pages.py::test_a_cross_site_call_calls_nothing",
+            "cves/test_foreign_pages.py::test_the_guard_is_the_same_in_every_revision",
+        ),
+    ),
+    Requirement(
+        "GW-03",
+        "a request without Origin is processed",
+        "basic/transports/streamable-http, Security 1",
+        BOTH,
+        ("cves/test_tokens.py::test_a_grant_counts_in_every_revision",),
+    ),
+    Requirement(
+        "GW-06",
+        "a body that is not declared as JSON is refused",
+        "basic/transports/streamable-http, Sending Messages 2",
+        BOTH,
+        ("cves/test_foreign_pages.py::test_a_form_post_calls_nothing",),
+    ),
+    Requirement(
+        "GW-07",
+        "a body or head above its limit is refused before it is read",
+        "SEP-2243, No size limit",
+        BOTH,
+        (
+            "edge/test_requests.py::test_a_large_head_is_refused",
+            "edge/test_requests.py::test_a_large_body_is_refused_by_its_length_before_it_comes",
+            "edge/test_requests.py::test_a_large_body_is_refused_while_its_chunks_come",
+        ),
+    ),
+    Requirement(
+        "GW-08",
+        "what is no JSON or no JSON-RPC request is 400",
+        "basic, Requests",
+        BOTH,
+        (
+            "cves/test_readers.py::test_json_that_two_parsers_read_differently_is_refused",
+            "cves/test_readers.py::test_a_body_is_one_message_and_nothing_else",
+        ),
+    ),
+    Requirement(
+        "GW-09",
+        "clients with the same ids get their own answers",
+        "basic, Requests",
+        BOTH,
+        (
+            "cves/test_callers.py::test_equal_ids_at_the_same_time_get_their_own_answers",
+            "journeys/test_many_clients.py::test_two_hundred_clients_with_colliding_ids_never_hear_each_other",
+        ),
+    ),
+    Requirement(
+        "GW-14",
+        "Mcp-Name that differs from the body is refused, and the body decides",
+        "basic/transports/streamable-http, Server Validation",
+        MODERN,
+        ("journeys/test_refusals.py::test_a_name_in_the_header_that_differs_from_the_body_is_refused_before_anything_is_decided",),
+    ),
+    Requirement(
+        "GW-16",
+        "a header that decides something and occurs twice is refused",
+        "RFC 9110 section 5.3",
+        MODERN,
+        (
+            "edge/test_smuggling.py::test_a_header_that_decides_something_comes_once",
+            "cves/test_tokens.py::test_two_credentials_are_none",
+        ),
+    ),
+    Requirement(
+        "GW-17",
+        "a mirrored parameter repeats the body",
+        "basic/transports/streamable-http, Custom Headers",
+        MODERN,
+        ("gateway/test_deciding.py::test_a_mirrored_parameter_repeats_the_body",),
+    ),
+    Requirement(
+        "GW-23",
+        "GET on an endpoint is 405 with Allow",
+        "basic/transports/streamable-http, Earlier Revisions",
+        BOTH,
+        ("edge/test_requests.py::test_an_endpoint_takes_post_alone",),
+    ),
+    Requirement(
+        "GW-26",
+        "a notification is taken and cancels nothing",
+        "basic/patterns/cancellation",
+        MODERN,
+        ("gateway/test_endings.py::test_a_modern_notification_is_taken_and_cancels_nothing",),
+    ),
+    Requirement(
+        "GW-29",
+        "a caller that closes its stream cancels the call",
+        "basic/patterns/cancellation",
+        MODERN,
+        ("edge/test_turns.py::test_leaving_cancels_a_modern_call_and_no_legacy_one",),
+    ),
+    Requirement(
+        "GW-31",
+        "discovery names modern versions only",
+        "server/discover",
+        MODERN,
+        ("gateway/test_deciding.py::test_discovery_names_modern_versions_only_and_no_server_of_others",),
+    ),
+    Requirement(
+        "GW-32",
+        "a list is the same for the same caller",
+        "server/tools, Capabilities",
+        MODERN,
+        ("gateway/test_deciding.py::test_a_list_is_the_same_bytes_again_for_whoever_asks_from_the_same_context",),
+    ),
+    Requirement(
+        "GW-33",
+        "callers with different grants see different lists",
+        "server/tools, Capabilities",
+        MODERN,
+        ("cves/test_callers.py::test_two_people_in_turns_on_one_connection_keep_their_own",),
+    ),
+    Requirement(
+        "GW-35",
+        "each legacy version is greeted with itself, an unknown one with the newest",
+        "2025-11-25, basic/lifecycle, Version Negotiation",
+        LEGACY,
+        (
+            "gateway/test_deciding.py::test_each_legacy_revision_is_greeted_with_itself",
+            "gateway/test_deciding.py::test_any_other_revision_is_answered_with_the_newest_legacy_one",
+        ),
+    ),
+    Requirement(
+        "GW-40",
+        "a batch is refused",
+        "2025-06-18, changelog 1",
+        ("2025-11-25",),
+        ("cves/test_readers.py::test_a_body_is_one_message_and_nothing_else",),
+    ),
+    Requirement(
+        "GW-42",
+        "a legacy cancellation ends its call without an answer",
+        "2025-11-25, basic/utilities/cancellation",
+        LEGACY,
+        ("gateway/test_endings.py::test_a_legacy_cancellation_ends_the_call_of_that_id_without_an_answer",),
+    ),
+    Requirement(
+        "GW-46",
+        "ping is answered here",
+        "2025-11-25, basic/utilities/ping",
+        LEGACY,
+        ("gateway/test_deciding.py::test_ping_and_log_levels_are_answered_here",),
+    ),
+    Requirement(
+        "GW-66",
+        "a remote $ref is never fetched",
+        "basic, JSON Schema Usage",
+        BOTH,
+        ("schemas/test_nothing_is_fetched.py::test_no_schema_makes_a_connection",),
+    ),
+    Requirement(
+        "GW-87",
+        "servers with one tool name are two tools with stable names",
+        "server/tools, Tool Names",
+        BOTH,
+        (
+            "cves/test_servers.py::test_one_name_at_two_servers_is_two_tools",
+            "cves/test_servers.py::test_a_name_stands_for_one_tool_of_one_server",
+        ),
+    ),
+    Requirement(
+        "GW-95",
+        "a request without a good token is challenged with the metadata of its endpoint",
+        "basic/authorization, Scope Selection",
+        BOTH,
+        (
+            "cves/test_foreign_pages.py::test_no_endpoint_answers_without_a_token",
+            "gateway/test_endings.py::test_a_401_names_the_metadata_of_its_endpoint_and_the_scopes",
+        ),
+    ),
+    Requirement(
+        "GW-96",
+        "a token for another resource or in the query string is refused",
+        "basic/authorization, Token Handling",
+        BOTH,
+        (
+            "cves/test_tokens.py::test_a_token_for_another_endpoint_is_refused",
+            "cves/test_tokens.py::test_a_token_in_the_query_spoils_a_good_one",
+        ),
+    ),
+    Requirement(
+        "GW-97",
+        "a missing scope is challenged with all of them",
+        "basic/authorization, Scope Challenge Handling",
+        ("2025-11-25",),
+        ("gateway/test_endings.py::test_a_missing_scope_is_challenged_with_all_of_them_and_a_broader_token_passes",),
+    ),
+    Requirement(
+        "GW-98",
+        "the caller's token never reaches a server",
+        "basic/authorization, Access Token Privilege Restriction",
+        MODERN,
+        (
+            "cves/test_servers.py::test_each_server_gets_its_own_credential_and_no_callers",
+            "journeys/test_refusals.py::test_the_inbound_token_never_reaches_the_server_and_every_answer_is_recorded_before",
+        ),
+    ),
+    Requirement(
+        "GW-100",
+        "discovery does not reach private, loopback or metadata addresses",
+        "security best practices, Server-Side Request Forgery",
+        BOTH,
+        (
+            "cves/test_addresses.py::test_an_address_that_an_issuer_names_gets_no_more_than_a_strangers",
+            "cves/test_addresses.py::test_a_name_that_resolves_inwards_is_not_asked",
+            "cves/test_addresses.py::test_discovery_follows_no_redirect",
+        ),
+    ),
+    Requirement(
+        "GW-108",
+        "a definition that differs from what was approved is blocked until it is reviewed",
+        "requirement of the product",
+        BOTH,
+        ("gateway/test_deciding.py::test_drift_blocks_and_hides_an_entry_until_it_is_reviewed",),
+    ),
+)
