@@ -1,8 +1,9 @@
 """Strict JSON: what two parsers could read differently is refused, not interpreted.
 
-Refused at any depth: duplicate keys, NaN and infinities, lone surrogates, a byte order mark, invalid UTF-8, more nesting
-than `MAX_DEPTH`, integers from 2^53 on. Parsers of the field keep the last of two equal keys without a word, so a policy that reads the
-first and a server that reads the last see two calls (CVE-2026-27896, GHSA-4gph-2hhr-5mwg, threat class T7).
+Refused at any depth: duplicate keys, NUL in a key, NaN and infinities, lone surrogates, a byte order mark, invalid UTF-8, more nesting
+than `MAX_DEPTH`, integers from 2^53 on. Parsers of the field keep the last of two equal keys without a word, and some end a key at NUL, so
+a policy that reads the first and a server that reads the last see two calls (CVE-2026-27896, GHSA-q382-vc8q-7jhj, GHSA-4gph-2hhr-5mwg,
+threat class T7).
 
 The decoder does most of this at C speed. What it does not do is decided by scans that can only err towards the slow,
 exact reading (`_read_slowly`); a property test holds the two equal.
