@@ -187,6 +187,10 @@ class ClientConnection(asyncio.Protocol):
 
     # httptools
 
+    def on_message_begin(self) -> None:
+        if cast(Reply, self._reply).complete:
+            raise ReplyBroken("A second reply follows that nobody asked for.", heard=True)  # the parser stops; the connection ends
+
     def on_header(self, name: bytes, value: bytes) -> None:
         reply = cast(Reply, self._reply)
         name = name.lower()
