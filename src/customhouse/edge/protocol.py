@@ -9,6 +9,7 @@ connection ends, since nobody knows where the next request would begin.
 """
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import Iterable
 from typing import Any, cast
@@ -61,6 +62,9 @@ class Door(msgspec.Struct, frozen=True):
 
 _MAX_PIPELINED = 16
 _LINGER_SECONDS = 0.5
+_MAX_UNSENT_IN_KERNEL_BYTES = 131_072
+"""What the kernel takes for a reader that takes nothing. Left to itself it takes 3 MB of each (measured on Linux 6.18, loopback), where
+no limit of this process counts it; the bytes in flight to a quick reader do not count."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -100,6 +104,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        if (own := transport.get_extra_info("socket")) is not None:
+            own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _MAX_UNSENT_IN_KERNEL_BYTES)
         connections = self._door.connections
         connections.add(self)
         self._state.connections.add(cast(Any, self))
