@@ -81,7 +81,7 @@ def test_damaged_texts_are_read_the_same_or_refused_by_both(text: str, at: int, 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-@settings(max_examples=100_000)
+@settings(max_examples=20_000)
 @given(st.one_of(TEXTS.map(str.encode), st.binary(max_size=200)))
 def test_no_body_at_all_breaks_the_readers(body: bytes) -> None:
     assert fast(body) == exact(body)
