@@ -3,19 +3,17 @@
 Pure: time arrives as an argument, the state is a value.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(msgspec.Struct, frozen=True, gc=False):
     """So many a second, and so many at once after a pause."""
 
     per_second: float
     burst: float
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(msgspec.Struct, frozen=True, gc=False):
     """The state of one bucket."""
 
     tokens: float

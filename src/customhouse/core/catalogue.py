@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import msgspec
+
 from customhouse.core.identity import Caller
 from customhouse.core.limits import defects
 from customhouse.core.manifest import Manifest, Pin, ServerDefinition, ToolReview
@@ -20,10 +22,28 @@ from customhouse.core.refusal import Reason, Refused
 from customhouse.core.schemas import Schema, compile_schema
 
 
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """What a name stands for, whatever its kind: enough to decide about it and to ask for it."""
+
+    server: ServerDefinition
+    kind: str
+    """`tool`, `prompt`, `resource` or `template`."""
+    name: str
+    """The server's own name, or the URI that is asked for."""
+    pinned_name: str
+    """The name in the pin; the template's text for a resource under a template."""
+    pin_digest: str
+    action: ActionRef
+    call_timeout_seconds: float
+    effect: str = "read"
+    changes_things: bool = False
+    scopes: frozenset[str] = frozenset()
+
+
 class Tool:
     """A callable tool: the pinned definition and what a reviewer decided about it. Its schema is compiled at first use."""
 
-    __slots__ = ("_parameters", "_schema", "action", "definition", "name", "pin_digest", "review", "server")
+    __slots__ = ("_parameters", "_schema", "action", "definition", "entry", "name", "pin_digest", "review", "server")
 
     def __init__(
         self, server: ServerDefinition, definition: Mapping[str, Any], review: ToolReview, pin_digest: str, action: ActionRef
@@ -34,6 +54,18 @@ class Tool:
         self.review = review
         self.pin_digest = pin_digest
         self.action = action
+        self.entry = Entry(
+            server,
+            "tool",
+            self.name,
+            self.name,
+            pin_digest,
+            action,
+            review.call_timeout_seconds or server.call_timeout_seconds,
+            review.effect.value,
+            review.effect.changes_things,
+            frozenset(review.scopes),
+        )
         self._schema: Schema | None = None
         self._parameters: tuple[HeaderParameter, ...] | None = None
 
@@ -66,6 +98,11 @@ class Prompt:
         """The server's own name of the prompt."""
         return str(self.definition["name"])
 
+    @property
+    def entry(self) -> Entry:
+        """What the steps of a call need to know."""
+        return Entry(self.server, "prompt", self.name, self.name, self.pin_digest, self.action, self.server.call_timeout_seconds)
+
 
 @dataclass(frozen=True, slots=True)
 class Resource:
@@ -76,6 +113,13 @@ class Resource:
     pin_digest: str
     action: ActionRef
     template: Template | None = None
+
+    def entry(self, uri: str, policy: Policy) -> Entry:
+        """What the steps of a call need to know; under a template, the policy is asked about the very URI."""
+        kind, pinned, action = "resource", self.definition.get("uri", ""), self.action
+        if self.template is not None:
+            kind, pinned, action = "template", self.definition["uriTemplate"], policy.resource(self.server.name, uri)
+        return Entry(self.server, kind, uri, pinned, self.pin_digest, action, self.server.call_timeout_seconds)
 
 
 @dataclass(frozen=True)

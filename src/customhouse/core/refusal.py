@@ -46,9 +46,6 @@ class Reason(enum.Enum):
     EXPECTATION_FAILED = Row(
         Fault.CALLER, False, -32600, 417, "The expectation in the request is not supported.", "Send Expect: 100-continue or none."
     )
-    UPGRADE_REFUSED = Row(
-        Fault.CALLER, False, -32600, 400, "The connection cannot be upgraded to another protocol.", "Send plain HTTP/1.1."
-    )
     LENGTH_REQUIRED = Row(Fault.CALLER, False, -32600, 411, "The request has no body length.", "Send Content-Length or chunked encoding.")
     UNKNOWN_PATH = Row(
         Fault.CALLER, False, -32601, 404, "There is nothing at this address.", "Look up the endpoint with `customhouse servers list`."

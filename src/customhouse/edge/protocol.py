@@ -9,6 +9,7 @@ connection ends, since nobody knows where the next request would begin.
 """
 
 import asyncio
+import logging
 import socket
 from collections import deque
 from collections.abc import Iterable
@@ -30,6 +31,8 @@ from customhouse.gateway.arrival import Arrival
 from customhouse.gateway.exchange import Exchange
 from customhouse.gateway.live import Live
 from customhouse.ports.traffic import Clock
+
+log = logging.getLogger(__name__)
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -304,6 +307,9 @@ class Connection(asyncio.Protocol):
             reply.respond(await ask_application(door.application, request.method, path, query, request.headers, request.body))
         except Refused as refused:
             await self._say_no(refused, request, reply)
+        except Exception:  # the exit of the slow routes: a defect is answered, recorded and logged, never swallowed
+            log.exception("a request broke the gateway")
+            await self._say_no(Refused(Reason.GATEWAY_BROKE), request, reply)
         finally:
             door.admission.leave()
 

@@ -5,20 +5,19 @@ answer's last byte, and an answer that cannot be recorded is not sent.
 """
 
 import asyncio
-import hmac
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any, cast
 
 import msgspec
 
-from customhouse.core.catalogue import Endpoint, Prompt, Resource, Tool
+from customhouse.core.catalogue import Endpoint, Entry, Resource, Tool
 from customhouse.core.identity import Caller
 from customhouse.core.listing import greeting, listed
-from customhouse.core.manifest import Era, ServerDefinition
+from customhouse.core.manifest import Era
 from customhouse.core.permit import Permit, permit
-from customhouse.core.policy import ActionRef, Policy
 from customhouse.core.protocol.envelope import InEnvelope, Message, read_message
 from customhouse.core.protocol.origin import check_origin
 from customhouse.core.protocol.paramheaders import headers_for, mismatch
@@ -67,23 +66,6 @@ class Call(msgspec.Struct, gc=False):
     reply: Reply
     trail: Trail
     view: View
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What a name stands for, whatever its kind: enough to decide about it and to ask for it."""
-
-    server: ServerDefinition
-    kind: str
-    name: str
-    pinned_name: str
-    """The name in the pin; the template's text for a resource under a template."""
-    pin_digest: str
-    action: ActionRef
-    effect: str
-    changes_things: bool
-    scopes: tuple[str, ...]
-    call_timeout_seconds: float
 
 
 @dataclass
@@ -251,7 +233,7 @@ class Exchange:
     async def _call_tool(self, call: Call) -> Answer | None:
         params = call.message.params
         tool = call.endpoint.tool(params.get("name"))
-        entry = entry_of_tool(tool)
+        entry = tool.entry
         self._may_see(call, entry)
         arguments = params.get("arguments")
         if arguments is None:
@@ -273,14 +255,14 @@ class Exchange:
     async def _get_prompt(self, call: Call) -> Answer | None:
         params = call.message.params
         prompt = call.endpoint.prompt(params.get("name"))
-        entry = entry_of_prompt(prompt)
+        entry = prompt.entry
         self._may_see(call, entry)
         self._digest(call, params.get("arguments"))
         return await self._relay(call, entry, self._admit(call, entry, {}), {**params, "name": prompt.name})
 
     async def _read_resource(self, call: Call) -> Answer | None:
         params = call.message.params
-        entry = entry_of_resource(call.endpoint.resource_at(params.get("uri")), str(params.get("uri")), call.view.policy)
+        entry = call.endpoint.resource_at(params.get("uri")).entry(str(params.get("uri")), call.view.policy)
         self._may_see(call, entry)
         return await self._relay(call, entry, self._admit(call, entry, {}), params)
 
@@ -292,10 +274,10 @@ class Exchange:
             raise Refused(Reason.INVALID_PARAMS, message="`ref` is not an object.")
         if ref.get("type") == "ref/prompt":
             prompt = call.endpoint.prompt(ref.get("name"))
-            entry = entry_of_prompt(prompt)
+            entry = prompt.entry
             params = {**params, "ref": {**ref, "name": prompt.name}}
         elif ref.get("type") == "ref/resource":
-            entry = entry_of_resource(template_or_resource(call.endpoint, ref.get("uri")), str(ref.get("uri")), call.view.policy)
+            entry = template_or_resource(call.endpoint, ref.get("uri")).entry(str(ref.get("uri")), call.view.policy)
         else:
             raise Refused(Reason.INVALID_PARAMS, message="`ref` names neither a prompt nor a resource.")
         self._may_see(call, entry)
@@ -312,7 +294,7 @@ class Exchange:
             raise Refused(Reason.DRIFTED)
 
     def _digest(self, call: Call, arguments: object) -> None:
-        call.trail.argument_digest = hmac.digest(self.argument_key, _canonical(arguments), "sha256").hex()
+        call.trail.argument_digest = blake2b(_canonical(arguments), digest_size=32, key=self.argument_key).hexdigest()
 
     def _admit(self, call: Call, entry: Entry, arguments: Mapping[str, Any]) -> Permit:
         """The decision: policy, then scopes. The one place where a permit is made."""
@@ -408,8 +390,12 @@ class Exchange:
 
     async def _close(self, trail: Trail, bytes_out: int) -> None:
         record = trail.record("closing", self.clock.now(), self.clock.monotonic(), bytes_out)
+        try:
+            await self.ledger.append(record, durable=False)
+        except Refused as unrecorded:
+            self.observe(msgspec.structs.replace(record, outcome=unrecorded.reason.name))
+            raise
         self.observe(record)
-        await self.ledger.append(record, durable=False)
 
 
 class Passing:
@@ -483,40 +469,6 @@ def mirrored_headers(tool: Tool, arguments: Mapping[str, Any], arrival: Arrival)
     own = headers_for(tool.header_parameters, arguments)
     known = {parameter.header_name.lower() for parameter in tool.header_parameters}
     return own + [(name, values[0]) for name, values in parameter_headers(arrival).items() if name not in known and values[0].isascii()]
-
-
-def entry_of_tool(tool: Tool) -> Entry:
-    """What the steps need to know of a tool."""
-    review, server = tool.review, tool.server
-    return Entry(
-        server,
-        "tool",
-        tool.name,
-        tool.name,
-        tool.pin_digest,
-        tool.action,
-        review.effect.value,
-        review.effect.changes_things,
-        review.scopes,
-        review.call_timeout_seconds or server.call_timeout_seconds,
-    )
-
-
-def entry_of_prompt(prompt: Prompt) -> Entry:
-    """What the steps need to know of a prompt."""
-    server = prompt.server
-    return Entry(
-        server, "prompt", prompt.name, prompt.name, prompt.pin_digest, prompt.action, "read", False, (), server.call_timeout_seconds
-    )
-
-
-def entry_of_resource(resource: Resource, uri: str, policy: Policy) -> Entry:
-    """What the steps need to know of a resource at a URI."""
-    server, definition = resource.server, resource.definition
-    kind, pinned, action = "resource", definition.get("uri", ""), resource.action
-    if resource.template is not None:
-        kind, pinned, action = "template", definition["uriTemplate"], policy.resource(server.name, uri)
-    return Entry(server, kind, uri, pinned, resource.pin_digest, action, "read", False, (), server.call_timeout_seconds)
 
 
 def template_or_resource(endpoint: Endpoint, uri: object) -> Resource:
