@@ -21,6 +21,7 @@ class Request(msgspec.Struct, gc=False):
     body: bytes = b""
     keep_alive: bool = True
     version: str = "1.1"
+    has_parameter_headers: bool = True
     refused: Refused | None = None
 
     @property
@@ -32,6 +33,41 @@ class Request(msgspec.Struct, gc=False):
 _ABSOLUTE_FORM = re.compile(rb"https?://([^/?#]+)([^#]*)", re.IGNORECASE)
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
 """`uri-host [":" port]` of RFC 9110 section 7.2: a name or an address, nothing of a URI around it."""
+
+
+class Head(msgspec.Struct, frozen=True, gc=False):
+    """A head that was read and judged once: the same bytes at the same place mean the same again."""
+
+    method: bytes
+    target: bytes
+    headers: dict[bytes, bytes]
+    """Shared by every request with this head; nobody changes it."""
+    body_bytes: int
+    version: str
+    has_parameter_headers: bool
+
+    def request(self, started: float, body: bytes) -> Request:
+        """A request with this head."""
+        return Request(started, self.method, self.target, self.headers, body, True, self.version, self.has_parameter_headers)
+
+
+MAX_HEADS = 1_024
+"""Heads kept by a process, 2 to 4 KB each. A client repeats its head as long as its token and the length of its requests stay the same."""
+
+
+def remembered(data: bytes, request: Request) -> tuple[bytes, Head] | None:
+    """The head of a request that came whole and alone in `data`, worth keeping; None for anything unusual."""
+    length = request.headers.get(b"content-length")
+    if length is None or not request.keep_alive or not request.chunks_allowed or _UNUSUAL & request.headers.keys():
+        return None
+    end = data.find(b"\r\n\r\n") + 4
+    if end < 4 or len(data) - end != int(length):
+        return None
+    mirrored = any(name.startswith(b"mcp-param-") for name in request.headers)
+    return data[:end], Head(request.method, request.target, request.headers, int(length), request.version, mirrored)
+
+
+_UNUSUAL = frozenset({b"expect", b"upgrade", b"transfer-encoding", b"trailer", b"te"})
 
 
 def judge_frame(request: Request, max_body_bytes: int) -> Refused | None:

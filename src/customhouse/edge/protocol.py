@@ -24,7 +24,7 @@ from customhouse.core.protocol.headers import ONCE_ONLY
 from customhouse.core.protocol.origin import check_origin
 from customhouse.core.refusal import Reason, Refused
 from customhouse.edge.asgi import ask_application
-from customhouse.edge.framing import Request, head_without_upgrade, judge_frame
+from customhouse.edge.framing import MAX_HEADS, Head, Request, head_without_upgrade, judge_frame, remembered
 from customhouse.edge.reply import CallerReply
 from customhouse.gateway.admission import Admission
 from customhouse.gateway.arrival import Arrival
@@ -61,6 +61,8 @@ class Door(msgspec.Struct, frozen=True):
     application: Any
     """The ASGI application for everything that is not an MCP POST."""
     connections: "set[Connection]"
+    heads: dict[bytes, Head] = msgspec.field(default_factory=dict)
+    """Heads that were read and judged, by their bytes."""
 
 
 _MAX_PIPELINED = 16
@@ -94,6 +96,8 @@ class Connection(asyncio.Protocol):
         self._head_bytes = 0
         self._raw_bytes = 0
         self._in_body = False
+        self._fresh = b""
+        """What arrived, where it began a request: its head is kept if the request turns out to be all of it."""
         self._broken = False
         self._waiting: deque[Request] = deque()
         self._reply: CallerReply | None = None
@@ -162,7 +166,10 @@ class Connection(asyncio.Protocol):
             return
         now = self._door.clock.monotonic()
         if self._request is None:
+            if self._known(data, now):
+                return
             self._begin(now)
+            self._fresh = data
         if not self._in_body:
             self._head_bytes += len(data)
         self._raw_bytes += len(data)
@@ -172,6 +179,15 @@ class Connection(asyncio.Protocol):
             self._break(Refused(Reason.MALFORMED_HTTP))
             return
         self._bound_raw_bytes()
+
+    def _known(self, data: bytes, now: float) -> bool:
+        """A whole request whose head was read before needs no parser: it stands between two requests, and equal bytes mean the same."""
+        end = data.find(b"\r\n\r\n") + 4
+        head = self._door.heads.get(data[:end])
+        if head is None or len(data) - end != head.body_bytes:
+            return False
+        self._complete(head.request(now, data[end:]))
+        return True
 
     def _feed(self, data: bytes) -> None:
         """Parse. A wish to switch protocols is declined by ignoring it (RFC 9110 section 7.8): the same head is read again without it,
@@ -261,6 +277,16 @@ class Connection(asyncio.Protocol):
         request = cast(Request, self._request)
         request.body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         self._request = None
+        if self._fresh and (known := remembered(self._fresh, request)) is not None:
+            heads = self._door.heads
+            if len(heads) >= MAX_HEADS:
+                heads.clear()
+            heads[known[0]] = known[1]
+        self._fresh = b""
+        self._complete(request)
+
+    def _complete(self, request: Request) -> None:
+        """A request is whole: it is answered now, or waits for its turn."""
         if self._reply is None and self._drained is None:
             self._answer(request)
             return
@@ -274,6 +300,7 @@ class Connection(asyncio.Protocol):
         self._parts = []
         self._body_bytes = self._head_bytes = self._raw_bytes = 0
         self._in_body = False
+        self._fresh = b""
         self.deadline = now + self._door.bounds.head_timeout_seconds
 
     def _idle(self) -> None:
@@ -301,7 +328,8 @@ class Connection(asyncio.Protocol):
             path, _, query = request.target.partition(b"?")
             name = path.decode("latin-1")
             if request.method == b"POST" and name in door.live.view.endpoints:
-                await door.exchange.answer(Arrival(name, query, request.headers, request.body, request.started), reply)
+                mirrored = request.has_parameter_headers
+                await door.exchange.answer(Arrival(name, query, request.headers, request.body, request.started, mirrored), reply)
                 return
             check_origin(request.headers, door.live.view.hosts, door.live.view.origins)
             reply.respond(await ask_application(door.application, request.method, path, query, request.headers, request.body))

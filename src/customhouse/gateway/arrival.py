@@ -16,6 +16,8 @@ class Arrival(msgspec.Struct, gc=False):
     body: bytes
     started: float
     """Monotonic seconds at the first byte of the request."""
+    has_parameter_headers: bool = True
+    """False only if no `Mcp-Param-*` header came, so that nobody has to look for one."""
 
 
 class Reply(Protocol):

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -29,7 +29,7 @@ from customhouse.core.refusal import Reason, Refused
 from customhouse.gateway.admission import Admission
 from customhouse.gateway.arrival import Arrival, Reply
 from customhouse.gateway.live import Live, View
-from customhouse.gateway.session import Peers, severe_enough
+from customhouse.gateway.session import Peer, Peers, severe_enough
 from customhouse.gateway.trail import Trail
 from customhouse.ports.traffic import Ask, Clock, Ledger, Upstreams, Verifier
 
@@ -66,6 +66,11 @@ class Call(msgspec.Struct, gc=False):
     reply: Reply
     trail: Trail
     view: View
+
+    @property
+    def peer(self) -> Peer:
+        """Whom a legacy client's words between requests belong to."""
+        return self.caller.context_digest, self.endpoint.path
 
 
 @dataclass
@@ -187,7 +192,7 @@ class Exchange:
         """A notification. Only a legacy cancellation means anything; a modern client cancels by closing its stream."""
         message = call.message
         if message.era is Era.LEGACY and message.method == "notifications/cancelled":
-            self._peers.cancel((call.caller.context_digest, call.endpoint.path), message.params.get("requestId"))
+            self._peers.cancel(call.peer, message.params.get("requestId"))
         call.trail.outcome = "accepted"
         return Answer(202, b"", b"")
 
@@ -203,7 +208,7 @@ class Exchange:
         level = call.message.params.get("level")
         if level not in LOG_LEVELS:
             raise Refused(Reason.INVALID_PARAMS, message="`level` is not a log level.")
-        self._peers.set_level((call.caller.context_digest, call.endpoint.path), level)
+        self._peers.set_level(call.peer, level)
         return self._own(call, {})
 
     async def _list(self, call: Call) -> Answer:
@@ -317,13 +322,14 @@ class Exchange:
         message, trail = call.message, call.trail
         call.reply.may_wait()
         self.admission.call(entry.server)
-        peer, task = (call.caller.context_digest, call.endpoint.path), cast("asyncio.Task[None]", asyncio.current_task())
-        self._peers.begin(peer, message.id, task)
+        legacy = message.era is Era.LEGACY
+        if legacy:  # a modern client cancels by leaving
+            self._peers.begin(call.peer, message.id)
         try:
             if entry.changes_things or not self.ledger.writable:
                 await self.ledger.append(trail.record("intent", self.clock.now(), self.clock.monotonic(), 0), durable=True)
             trail.upstream_era = message.era.value
-            least = self._least_level(call, peer)
+            least = self._least_level(call)
             ask = Ask(
                 message.method,
                 {key: value for key, value in params.items() if key != "_meta"},
@@ -344,7 +350,8 @@ class Exchange:
                 trail.outcome = "cancelled"
             raise
         finally:
-            self._peers.finish(peer, message.id, task)
+            if legacy:
+                self._peers.finish(call.peer, message.id)
             self.admission.called(entry.server)
         if answered.error is not None:
             return self._relayed_error(call, answered.error)
@@ -352,12 +359,12 @@ class Exchange:
         trail.outcome = "tool_error" if is_error else "answered"
         return Answer(200, JSON, answer_bytes(message.id, _encode(result)))
 
-    def _least_level(self, call: Call, peer: tuple[str, str]) -> str:
+    def _least_level(self, call: Call) -> str:
         """The least severity of log messages to pass on; empty for none. A modern client gets only what it asked for in this request."""
         if call.message.era is Era.MODERN:
             level: str = call.message.meta.get(META_LOG_LEVEL, "")
             return level
-        return self._peers.level(peer)
+        return self._peers.level(call.peer)
 
     def _relayed_error(self, call: Call, error: dict[str, Any]) -> Answer:
         status, translated = relayed_error(error, call.message.era)
@@ -425,9 +432,13 @@ def asked_name(message: Message) -> str:
 def check_media(arrival: Arrival) -> None:
     """The body is declared as JSON and the client can read both forms of an answer. Raises `Refused`."""
     headers = arrival.headers
-    if headers.get(b"content-type", b"").split(b";")[0].strip().lower() != b"application/json":
+    kind = headers.get(b"content-type", b"")
+    if kind != b"application/json" and kind.split(b";")[0].strip().lower() != b"application/json":
         raise Refused(Reason.WRONG_CONTENT_TYPE)
-    accept = headers.get(b"accept", b"").lower()
+    accept = headers.get(b"accept", b"")
+    if accept == b"application/json, text/event-stream":
+        return
+    accept = accept.lower()
     if not (b"application/json" in accept and b"text/event-stream" in accept) and b"*/*" not in accept:
         raise Refused(Reason.NOT_ACCEPTABLE)
 
@@ -466,6 +477,8 @@ def parameter_headers(arrival: Arrival) -> dict[str, list[str]]:
 def mirrored_headers(tool: Tool, arguments: Mapping[str, Any], arrival: Arrival) -> list[tuple[str, str]]:
     """The `Mcp-Param-*` headers for the server: those of its own parameters made anew, unknown ones as they came
     (2026-07-28, basic/transports/streamable-http, Server Behavior for Custom Headers)."""
+    if not tool.header_parameters and not arrival.has_parameter_headers:
+        return []
     own = headers_for(tool.header_parameters, arguments)
     known = {parameter.header_name.lower() for parameter in tool.header_parameters}
     return own + [(name, values[0]) for name, values in parameter_headers(arrival).items() if name not in known and values[0].isascii()]

@@ -6,6 +6,7 @@ bounded memory.
 
 import asyncio
 from collections import OrderedDict
+from typing import cast
 
 from customhouse.core.protocol.revisions import LOG_LEVELS
 
@@ -35,14 +36,14 @@ class Peers:
         """The least severity this peer wants to hear; `info` until it said something."""
         return self._levels.get(peer, _DEFAULT_LEVEL)
 
-    def begin(self, peer: Peer, message_id: str | int, task: "asyncio.Task[None]") -> None:
-        """A request is in flight."""
-        self._in_flight.setdefault((peer, message_id), []).append(task)
+    def begin(self, peer: Peer, message_id: str | int) -> None:
+        """The running task carries this request."""
+        self._in_flight.setdefault((peer, message_id), []).append(_running())
 
-    def finish(self, peer: Peer, message_id: str | int, task: "asyncio.Task[None]") -> None:
-        """A request is done."""
+    def finish(self, peer: Peer, message_id: str | int) -> None:
+        """The running task has carried this request to its end."""
         tasks = self._in_flight[(peer, message_id)]
-        tasks.remove(task)
+        tasks.remove(_running())
         if not tasks:
             del self._in_flight[(peer, message_id)]
 
@@ -55,6 +56,10 @@ class Peers:
         if len(tasks) != 1:
             return False
         return tasks[0].cancel()
+
+
+def _running() -> "asyncio.Task[None]":
+    return cast("asyncio.Task[None]", asyncio.current_task())
 
 
 def severe_enough(level: object, least: str) -> bool:

@@ -8,29 +8,22 @@ from customhouse.core.record import Record
 class Trail:
     """One exchange on its way. Each step adds the facts it established; nothing is ever taken back."""
 
-    __slots__ = (
-        "argument_digest",
-        "bytes_in",
-        "call_id",
-        "caller",
-        "decision",
-        "effect",
-        "endpoint",
-        "era",
-        "method",
-        "name",
-        "note",
-        "outcome",
-        "pin_digest",
-        "policy_digest",
-        "reasons",
-        "revision",
-        "server",
-        "started",
-        "trace_id",
-        "upstream_era",
-        "upstream_us",
-    )
+    caller: Caller | None = None
+    method = ""
+    era = ""
+    revision = ""
+    server = ""
+    name = ""
+    effect = ""
+    pin_digest = ""
+    policy_digest = ""
+    argument_digest = ""
+    decision = ""
+    reasons: tuple[str, ...] = ()
+    outcome = "unknown"
+    note = ""
+    upstream_era = ""
+    upstream_us = 0
 
     def __init__(self, call_id: str, endpoint: str, started: float, bytes_in: int) -> None:
         self.call_id = call_id
@@ -38,22 +31,6 @@ class Trail:
         self.started = started
         self.bytes_in = bytes_in
         self.trace_id = call_id
-        self.caller: Caller | None = None
-        self.method = ""
-        self.era = ""
-        self.revision = ""
-        self.server = ""
-        self.name = ""
-        self.effect = ""
-        self.pin_digest = ""
-        self.policy_digest = ""
-        self.argument_digest = ""
-        self.decision = ""
-        self.reasons: tuple[str, ...] = ()
-        self.outcome = "unknown"
-        self.note = ""
-        self.upstream_era = ""
-        self.upstream_us = 0
 
     def means(self, server: ServerDefinition, name: str, pin_digest: str, effect: str = "") -> None:
         """The name stands for this entry of this pin."""

@@ -76,6 +76,20 @@ def read_answer(data: bytes) -> Message:
         raise broken(str(reason)) from None
 
 
+def plain_result(data: bytes, own_id: int) -> dict[str, msgspec.Raw] | None:
+    """The members of a result in the form that servers send most: `jsonrpc`, the id and one result, without white space.
+
+    What stands between that head and the last brace must be one JSON object, so no other member can hide there. None: read it the long way.
+    """
+    head = b'{"jsonrpc":"2.0","id":%d,"result":' % own_id
+    if not (data.startswith(head) and data.endswith(b"}")):
+        return None
+    try:
+        return read_members(data[len(head) : -1])
+    except ValueError:
+        return None
+
+
 def decoded(members: Mapping[str, msgspec.Raw]) -> dict[str, Any]:
     """The members of a result, decoded strictly. Raises `Refused` UPSTREAM_BROKE_PROTOCOL."""
     return {name: _strictly(value) for name, value in members.items()}

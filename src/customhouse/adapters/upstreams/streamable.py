@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from customhouse import __version__
-from customhouse.adapters.upstreams.answers import OWN_HOP, Message, broken, decoded, judge_status, read_answer
+from customhouse.adapters.upstreams.answers import OWN_HOP, Message, broken, decoded, judge_status, plain_result, read_answer
 from customhouse.adapters.upstreams.dialling import address_of, dial
 from customhouse.core.manifest import Era, ServerDefinition
 from customhouse.core.permit import Errand, Permit
@@ -56,6 +56,10 @@ VERDICT_SECONDS = 300.0
 MAX_SESSIONS = 1_000
 """Legacy sessions kept per server, the least recently used ended first."""
 
+MAX_HEADS = 1_024
+"""Request heads kept per server; when there are more, all are made again at need."""
+
+_PLAIN_META = msgspec.Raw(msgspec.json.encode({META_VERSION: NEWEST_MODERN, META_CAPABILITIES: {}, META_CLIENT: CLIENT_INFO}))
 _RELAYED = frozenset({"notifications/progress", "notifications/message"})
 _MODERN_ERRORS = frozenset({-32020, -32021, -32022})
 
@@ -126,6 +130,7 @@ class StreamableServer:
         self._address = address_of(definition.url)
         self._ids = itertools.count(1)
         self._head = self._build_head()
+        self._heads: dict[tuple[str, str], bytes] = {}
         self._sessions: OrderedDict[str, Session] = OrderedDict()
         self._opening: dict[str, asyncio.Task[Session]] = {}
         self._modern: bool | None = None
@@ -178,18 +183,30 @@ class StreamableServer:
 
     def _modern_request(self, ask: Ask) -> tuple[bytes, int]:
         own_id = next(self._ids)
-        meta = {**ask.meta, META_VERSION: NEWEST_MODERN, META_CAPABILITIES: {}, META_CLIENT: CLIENT_INFO}
-        if ask.wants_progress:
-            meta["progressToken"] = own_id
-        if ask.log_level:
-            meta[META_LOG_LEVEL] = ask.log_level
+        meta: Any = _PLAIN_META
+        if ask.meta or ask.wants_progress or ask.log_level:
+            meta = {**ask.meta, META_VERSION: NEWEST_MODERN, META_CAPABILITIES: {}, META_CLIENT: CLIENT_INFO}
+            if ask.wants_progress:
+                meta["progressToken"] = own_id
+            if ask.log_level:
+                meta[META_LOG_LEVEL] = ask.log_level
         body = _encode({"jsonrpc": "2.0", "id": own_id, "method": ask.method, "params": {**ask.params, "_meta": meta}})
-        lines = [b"mcp-protocol-version: ", NEWEST_MODERN.encode(), b"\r\nmcp-method: ", ask.method.encode(), b"\r\n"]
-        if parameter := NAMED_BY.get(ask.method):
-            lines += (b"mcp-name: ", encode_value(str(ask.params[parameter])).encode(), b"\r\n")
-        for name, value in ask.mirrored_headers:
-            lines += (name.encode(), b": ", value.encode(), b"\r\n")
-        return self._framed(self._head + b"".join(lines), body), own_id
+        parameter = NAMED_BY.get(ask.method)
+        return self._framed(self._modern_head(ask, str(ask.params[parameter]) if parameter else ""), body), own_id
+
+    def _modern_head(self, ask: Ask, name: str) -> bytes:
+        """The head for one method and name, made once: the same few tools are called again and again."""
+        head = self._heads.get((ask.method, name))
+        if head is None:
+            head = self._head + f"mcp-protocol-version: {NEWEST_MODERN}\r\nmcp-method: {ask.method}\r\n".encode()
+            if name:
+                head += f"mcp-name: {encode_value(name)}\r\n".encode()
+            if len(self._heads) >= MAX_HEADS:
+                self._heads.clear()
+            self._heads[ask.method, name] = head
+        for header, value in ask.mirrored_headers:
+            head += f"{header}: {value}\r\n".encode()
+        return head
 
     # Legacy requests
 
@@ -397,7 +414,9 @@ class StreamableServer:
         return connection, reply
 
     async def _read(self, reply: Reply, own_id: int, ask: Ask, listener: Listener, session: Session | None) -> UpstreamAnswer:
-        kind = reply.headers.get(b"content-type", b"").split(b";")[0].strip().lower()
+        kind = reply.headers.get(b"content-type", b"")
+        if kind != b"application/json":
+            kind = kind.split(b";")[0].strip().lower()
         if kind == b"text/event-stream" and reply.status == 200:
             return await self._read_stream(reply, own_id, ask, listener, session)
         body = await reply.body(self.definition.max_result_bytes)
@@ -405,6 +424,8 @@ class StreamableServer:
             raise Refused(Reason.RESULT_TOO_LARGE, {"allowedBytes": self.definition.max_result_bytes})
         if kind != b"application/json":
             raise Refused(Reason.UPSTREAM_FAILED, note=f"status {reply.status}, {kind.decode('latin-1')[:80]}")
+        if reply.status == 200 and (result := plain_result(body, own_id)) is not None:
+            return UpstreamAnswer(result)
         message = read_answer(body)
         if reply.status != 200 and message.id is None and "error" in message.members:
             return UpstreamAnswer(None, message.error())  # an error that no request id could be read for
@@ -417,6 +438,8 @@ class StreamableServer:
         try:
             async for chunk in reply.chunks():
                 for data in reader.feed(chunk):
+                    if (result := plain_result(data, own_id)) is not None:
+                        return UpstreamAnswer(result)
                     answer = await self._hear(read_answer(data), own_id, ask, listener, session)
                     if answer is not None:
                         return answer

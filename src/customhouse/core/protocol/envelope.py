@@ -48,6 +48,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
 _ENVELOPE = frozenset({"jsonrpc", "id", "method", "params"})
 _ANSWER = frozenset({"result", "error"})
+_MESSAGE = _ENVELOPE | _ANSWER
 _PARAMS = frozenset(
     {
         *("name", "arguments", "uri", "cursor", "ref", "argument", "context", "level", "requestId", "reason", "_meta", "task"),
@@ -73,7 +74,7 @@ def read_message(body: bytes, headers: Mapping[bytes, bytes]) -> Message:
     value = read_json(body)
     if type(value) is not dict:
         raise _invalid("A batch is not accepted." if type(value) is list else "The body is not an object.")
-    _no_lookalikes(value, _ENVELOPE | _ANSWER, "the message")
+    _no_lookalikes(value, _MESSAGE, "the message")
     if value.get("jsonrpc") != "2.0":
         raise _invalid('`jsonrpc` is not "2.0".')
     if not _ANSWER.isdisjoint(value):
@@ -103,9 +104,9 @@ def _read_params(method: str, message_id: str | int, is_notification: bool, para
     if type(params) is not dict:
         raise Refused(Reason.INVALID_PARAMS, message="`params` is not an object.")
     _no_lookalikes(params, _PARAMS, "the parameters")
-    for name in _WITHIN.keys() & params.keys():
-        if type(params[name]) is dict:
-            _no_lookalikes(params[name], _WITHIN[name], f"`{name}`")
+    for name, known in _WITHIN.items():
+        if name in params and type(params[name]) is dict:
+            _no_lookalikes(params[name], known, f"`{name}`")
     meta = params.get("_meta", {})
     if type(meta) is not dict:
         raise Refused(Reason.INVALID_PARAMS, message="`_meta` is not an object.")
@@ -159,9 +160,9 @@ def _era_of(value: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> Era:
 
 def _no_lookalikes(members: Mapping[str, Any], known: frozenset[str], where: str) -> None:
     """No key differs from a known one, or from another key here, by case, width, or characters nobody sees."""
-    strange = members.keys() - known
-    if not strange:
+    if known.issuperset(members):
         return
+    strange = members.keys() - known
     taken = {folded(name) for name in known} | {folded(name) for name in members.keys() & known}
     for name in strange:
         shape = folded(name)

@@ -15,7 +15,8 @@ from customhouse.core.protocol.revisions import CACHEABLE, META_RELATED_TASK, ME
 from customhouse.core.refusal import Reason, Refused
 
 _encode = msgspec.json.Encoder().encode
-_MODERN_ONLY = ("resultType", "ttlMs", "cacheScope")
+_NOT_PASSED_ON = frozenset({"resultType", "ttlMs", "cacheScope", "_meta"})
+"""Members of a result that are stamped anew, where the client's era has them at all."""
 
 _STATUS_OF_ERROR = {-32601: 404, -32021: 400}
 """HTTP statuses that the specification demands for errors of a server, modern clients only."""
@@ -40,18 +41,15 @@ def relayed(members: dict[str, msgspec.Raw], era: Era, method: str, server_info:
 
     Raises `Refused` FEATURE_UNSUPPORTED for a result that asks for input, UPSTREAM_BROKE_PROTOCOL for one that is not valid.
     """
-    kind = _typed(members, "resultType", str, "complete")
-    if kind == "input_required":
-        raise Refused(Reason.FEATURE_UNSUPPORTED, {"feature": "input_required"})
-    if kind != "complete":
-        raise Refused(Reason.UPSTREAM_BROKE_PROTOCOL, note=f"resultType {kind[:40]!r}")
-    is_error = _typed(members, "isError", bool, False) if method == "tools/call" else False
-    meta: dict[str, Any] = {
-        key: value
-        for key, value in _typed(members, "_meta", dict[str, msgspec.Raw], {}).items()
-        if not key.startswith(PREFIX) or key == META_RELATED_TASK
-    }
-    result: dict[str, Any] = {key: value for key, value in members.items() if key not in _MODERN_ONLY and key != "_meta"}
+    if "resultType" in members:
+        kind = _typed(members, "resultType", str, "complete")
+        if kind == "input_required":
+            raise Refused(Reason.FEATURE_UNSUPPORTED, {"feature": "input_required"})
+        if kind != "complete":
+            raise Refused(Reason.UPSTREAM_BROKE_PROTOCOL, note=f"resultType {kind[:40]!r}")
+    is_error = "isError" in members and method == "tools/call" and _typed(members, "isError", bool, False)
+    meta = _own_meta(members) if "_meta" in members else {}
+    result: dict[str, Any] = {key: value for key, value in members.items() if key not in _NOT_PASSED_ON}
     if era is Era.MODERN:
         result["resultType"] = "complete"
         if method in CACHEABLE:
@@ -61,6 +59,12 @@ def relayed(members: dict[str, msgspec.Raw], era: Era, method: str, server_info:
     if meta or "_meta" in members:
         result["_meta"] = meta
     return result, is_error
+
+
+def _own_meta(members: Mapping[str, msgspec.Raw]) -> dict[str, Any]:
+    """What a server said in `_meta` beside the connection's own keys, which it cannot say for the gateway."""
+    said: dict[str, msgspec.Raw] = _typed(members, "_meta", dict[str, msgspec.Raw], {})
+    return {key: value for key, value in said.items() if not key.startswith(PREFIX) or key == META_RELATED_TASK}
 
 
 def relayed_error(error: Mapping[str, Any], era: Era) -> tuple[int, dict[str, Any]]:
