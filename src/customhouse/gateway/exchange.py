@@ -40,6 +40,9 @@ _canonical = msgspec.json.Encoder(order="sorted").encode
 
 JSON = b"content-type: application/json\r\n"
 
+NOT_RELAYED = frozenset({"_meta", "task", "inputResponses", "requestState"})
+"""Parameters that never travel on: `_meta` is made anew, the others belong to interactive features that are not relayed."""
+
 NOTIFICATIONS = frozenset(
     {"notifications/initialized", "notifications/cancelled", "notifications/progress", "notifications/roots/list_changed"}
 )
@@ -332,7 +335,7 @@ class Exchange:
             least = self._least_level(call)
             ask = Ask(
                 message.method,
-                {key: value for key, value in params.items() if key != "_meta"},
+                {key: value for key, value in params.items() if key not in NOT_RELAYED},
                 message.era,
                 trail.started + entry.call_timeout_seconds,
                 {key: value for key, value in message.meta.items() if not key.startswith(PREFIX) and key != "progressToken"},

@@ -139,8 +139,10 @@ class ClientConnection(asyncio.Protocol):
 
     @property
     def reusable(self) -> bool:
-        """The last reply is complete, what came of it was read, and both sides keep the connection open."""
-        return self._reusable and not self._paused and not self.closed and not self._transport.is_closing()
+        """The last reply is complete and read, its request went out whole, and both sides keep the connection open."""
+        if not self._reusable or self._paused or self.closed or self._transport.is_closing():
+            return False
+        return self._transport.get_write_buffer_size() == 0
 
     def abort(self) -> None:
         """End the connection at once; the server sees it and may stop working."""

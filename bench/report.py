@@ -1,0 +1,44 @@
+"""Rows into a table: medians over rounds, and ratios to a row of the same round."""
+
+import statistics
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+
+class Row(Protocol):
+    """What the table needs of a case."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def over(self) -> str: ...
+
+
+HEADINGS = ("path", "CPU us/call", "x nginx", "calls/s", "p50 ms", "p99 ms", "MB", "errors")
+
+
+def table(rows: Sequence[dict[str, Any]], cases: Iterable[Row]) -> str:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(HEADINGS) + " |", "|---|" + "---:|" * (len(HEADINGS) - 1)]
+    for case in cases:
+        mine = [row for row in rows if row["name"] == case.name]
+        ratio = statistics.median(ratios(rows, case.name, case.over))
+        middle = {key: statistics.median(row[key] for row in mine) for key in ("cpu_us", "per_second", "p50_ms", "p99_ms", "resident_mb")}
+        cells = [
+            case.name,
+            f"{middle['cpu_us']:.1f}",
+            f"{ratio:.2f}",
+            f"{middle['per_second']:.0f}",
+            f"{middle['p50_ms']:.2f}",
+            f"{middle['p99_ms']:.2f}",
+            f"{middle['resident_mb']:.0f}",
+            str(sum(row["errors"] for row in mine)),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def ratios(rows: Sequence[dict[str, Any]], name: str, over: str) -> list[float]:
+    """CPU per call of one row over another's, round by round; empty rounds count as nothing."""
+    floor = {row["round"]: row["cpu_us"] for row in rows if row["name"] == over}
+    return [row["cpu_us"] / floor[row["round"]] for row in rows if row["name"] == name and floor.get(row["round"])] or [0.0]

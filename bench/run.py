@@ -1,0 +1,176 @@
+"""Measure a governed call beside its peers: `python -m bench.run [--quick]`.
+
+One run, interleaved rounds, the generator and the upstream on one core and the measured process on the other. The figure is CPU time of
+the measured process per call (user and system, all threads, from /proc), as a ratio to nginx
+`proxy_pass` in the same run: absolute times move with the machine, ratios hardly.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from bench import load, paths
+from bench.report import table
+
+LOAD_CORE, MEASURED_CORE = 0, 1
+
+BOUNDS = {"read": 12.0, "write": 16.0}
+"""What `--quick` allows, times nginx. Generous: it is to catch a path that became twice as long, not noise."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the table: a way, what is asked on it, and how many at once."""
+
+    name: str
+    way: str
+    tool: str
+    connections: int = 32
+    modern: bool = True
+    method: str = "tools/call"
+    over: str = "nginx, 500 B"
+    """The row that the ratio is to."""
+
+
+CASES = (
+    Case("nginx, 500 B", "nginx", "read"),
+    Case("nginx with limit_req and log", "nginx limited", "read"),
+    Case("Customhouse, read", "customhouse", "read"),
+    Case("Customhouse, read, legacy era", "customhouse", "read", modern=False),
+    Case("Customhouse, write with durable intent", "customhouse", "write"),
+    Case("nginx, 1 at a time", "nginx", "read", 1, over="nginx, 1 at a time"),
+    Case("Customhouse, read, 1 at a time", "customhouse", "read", 1, over="nginx, 1 at a time"),
+    Case("Customhouse, write, 1 at a time", "customhouse", "write", 1, over="nginx, 1 at a time"),
+    Case("Customhouse, read, 256 at once", "customhouse", "read", 256),
+    Case("nginx, 64 KB", "nginx", "read_64k", over="nginx, 64 KB"),
+    Case("Customhouse, 64 KB", "customhouse", "read_64k", over="nginx, 64 KB"),
+    Case("nginx, 1 MB", "nginx", "read_1m", 8, over="nginx, 1 MB"),
+    Case("Customhouse, 1 MB", "customhouse", "read_1m", 8, over="nginx, 1 MB"),
+    Case("nginx, SSE of 20 events", "nginx streaming", "read_sse", over="nginx, SSE of 20 events"),
+    Case("Customhouse, SSE of 20 events", "customhouse", "read_sse", over="nginx, SSE of 20 events"),
+    Case("Customhouse, tools/list of 50", "customhouse 50", "", method="tools/list"),
+    Case("Customhouse, tools/list of 500", "customhouse 500", "", 8, method="tools/list"),
+)
+QUICK = {"nginx, 500 B", "Customhouse, read", "Customhouse, write with durable intent"}
+
+
+def main() -> None:
+    """Measure, print, keep."""
+    parser = argparse.ArgumentParser(description="Measure a governed call beside its peers.")
+    parser.add_argument("--quick", action="store_true", help="three rows in under two minutes; exit code 1 above a bound")
+    parser.add_argument("--only", default="", help="rows whose name contains this, and what they are compared with")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each row in each round")
+    parser.add_argument("--keep", type=Path, help="file for the raw rows")
+    options = parser.parse_args()
+    cases = [case for case in CASES if wanted(case, options.quick, options.only)]
+    rounds, seconds = (3, 3.0) if options.quick else (options.rounds, options.seconds)
+    os.sched_setaffinity(0, {LOAD_CORE})
+    rows = uvloop.run(measure(cases, rounds, seconds))
+    print(table(rows, cases))
+    if options.keep:
+        options.keep.write_text(json.dumps({"machine": machine(), "rounds": rows}, indent=1) + "\n")
+    if options.quick:
+        sys.exit(judge(rows))
+
+
+def wanted(case: Case, quick: bool, only: str) -> bool:
+    """Whether a row is measured."""
+    if quick:
+        return case.name in QUICK
+    overs = {other.over for other in CASES if only in other.name}
+    return only in case.name or case.name in overs
+
+
+async def measure(cases: Iterable[Case], rounds: int, seconds: float) -> list[dict[str, Any]]:
+    """All rows, round by round, so that a change of the machine's mood meets all of them."""
+    cases, rows = list(cases), []
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        ways = {way: start(way, Path(folder), stack) for way in dict.fromkeys(case.way for case in cases)}
+        for turn in range(-1, rounds):  # the first round only warms up
+            for case in cases:
+                row = await once(case, ways[case.way], seconds if turn >= 0 else 1.0)
+                if turn >= 0:
+                    rows.append({"round": turn, **row})
+    return rows
+
+
+def start(way: str, folder: Path, stack: contextlib.ExitStack) -> paths.Way:
+    """The processes of one way."""
+    many = int(way.split()[1]) if way.startswith("customhouse ") else 0
+    port = stack.enter_context(paths.upstream(LOAD_CORE, many))
+    directory = folder / way.replace(" ", "-")
+    if way.startswith("nginx"):
+        return stack.enter_context(paths.nginx(directory, port, MEASURED_CORE, limited="limited" in way, streaming="streaming" in way))
+    tools = {name: "write" if name == "write" else "read" for name in ("read", "write", "read_64k", "read_1m", "read_sse")}
+    tools |= {f"tool_{number:03}": "read" for number in range(many)}
+    return stack.enter_context(paths.customhouse(directory, port, MEASURED_CORE, tools))
+
+
+async def once(case: Case, way: paths.Way, seconds: float) -> dict[str, Any]:
+    """One row of one round."""
+    host = f"127.0.0.1:{way.port}"
+    wanted_request = load.template(host, way.path, way.token, case.method, case.tool, modern=case.modern)
+    before = cpu_seconds(way.pid)
+    seen = await load.run(way.port, wanted_request, connections=case.connections, seconds=seconds)
+    used = cpu_seconds(way.pid) - before
+    latencies = sorted(seen.latencies) or [0.0]
+    return {
+        "name": case.name,
+        "calls": seen.calls,
+        "errors": len(seen.errors),
+        "first_error": seen.errors[0] if seen.errors else "",
+        "cpu_us": used / max(1, seen.calls) * 1e6,
+        "per_second": seen.calls / seconds,
+        "p50_ms": latencies[len(latencies) // 2] * 1e3,
+        "p99_ms": latencies[int(len(latencies) * 0.99)] * 1e3,
+        "resident_mb": resident_mb(way.pid),
+    }
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process and all its threads; scheduler ticks, 10 ms."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_mb(pid: int) -> float:
+    """Resident memory in MB."""
+    return int(Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()[0]) / 1024
+
+
+def judge(rows: list[dict[str, Any]]) -> int:
+    """1 if a row is above its bound or had errors."""
+    floor = statistics.median(row["cpu_us"] for row in rows if row["name"] == "nginx, 500 B")
+    failed = 0
+    for kind, name in (("read", "Customhouse, read"), ("write", "Customhouse, write with durable intent")):
+        ratio = statistics.median(row["cpu_us"] for row in rows if row["name"] == name) / floor
+        verdict = "within" if ratio <= BOUNDS[kind] else "ABOVE"
+        print(f"{kind}: {ratio:.1f} x nginx, {verdict} the bound of {BOUNDS[kind]:.0f}")
+        failed |= ratio > BOUNDS[kind]
+    errors = sum(row["errors"] for row in rows)
+    if errors:
+        print(f"{errors} errors")
+    return int(bool(failed or errors))
+
+
+def machine() -> dict[str, str]:
+    """What was measured on what."""
+    nginx = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=False).stderr.strip()  # its version, on standard error
+    return {"python": platform.python_version(), "kernel": platform.release(), "cores": str(os.cpu_count()), "nginx": nginx}
+
+
+if __name__ == "__main__":
+    main()

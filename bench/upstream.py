@@ -1,0 +1,111 @@
+"""An MCP server that answers at once with bytes made before: the upstream of every measured path.
+
+Tools: `read` and `write` answer with 500 bytes, `read_64k` and `read_1m` with that much, `read_sse` with a
+stream of 20 progress messages and the answer. With `--tools N` it lists N more. Run: `python -m bench.upstream --port N [--tools N]`.
+"""
+
+import argparse
+import asyncio
+from typing import Any
+
+import httptools
+import msgspec
+import uvloop
+
+SIZES = {"read": 500, "write": 500, "read_64k": 65_536, "read_1m": 1_048_576, "read_sse": 500}
+EVENTS = 20
+
+
+def tool(name: str) -> dict[str, Any]:
+    """A tool of ordinary size: about 700 bytes of JSON."""
+    properties = {
+        key: {"type": "string", "description": f"The {key} of what is asked for, as people write it."} for key in ("q", "place", "when")
+    }
+    schema = {"type": "object", "properties": properties, "required": ["q"]}
+    return {"name": name, "description": f"Answers a question about {name}. " * 4, "inputSchema": schema}
+
+
+class Answers:
+    """Everything that is ever said, made once; only the id is put in."""
+
+    def __init__(self, more_tools: int) -> None:
+        names = [*SIZES, *(f"tool_{number:03}" for number in range(more_tools))]
+        self.tools = [tool(name) for name in names]
+        self.results = {name: msgspec.json.encode(self._result(SIZES.get(name, 500))) for name in names}
+
+    def _result(self, size: int) -> dict[str, Any]:
+        return {"content": [{"type": "text", "text": "x" * (size - 90)}], "isError": False, "resultType": "complete"}
+
+    def slow(self, method: str, params: dict[str, Any]) -> bytes:
+        """Answers that are needed once."""
+        info = {"name": "bench", "version": "1"}
+        if method == "initialize":
+            version = params["protocolVersion"]
+            return msgspec.json.encode({"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": info})
+        if method == "server/discover":
+            return msgspec.json.encode({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}, "resultType": "complete"})
+        return msgspec.json.encode({"tools": self.tools, "resultType": "complete"})
+
+
+class Upstream(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport: Any = transport
+        self._parser = httptools.HttpRequestParser(self)
+        self._body = b""
+
+    def data_received(self, data: bytes) -> None:
+        self._parser.feed_data(data)
+
+    def on_body(self, body: bytes) -> None:
+        self._body += body
+
+    def on_message_complete(self) -> None:
+        body, self._body = self._body, b""
+        message = msgspec.json.decode(body) if body else {"method": ""}
+        if "id" not in message:
+            self._send(b"202 Accepted", b"", b"")
+            return
+        params = message.get("params", {})
+        name = params.get("name", "") if message["method"] == "tools/call" else ""
+        result = self._answers.results[name] if name else self._answers.slow(message["method"], params)
+        answer = b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (msgspec.json.encode(message["id"]), result)
+        if name == "read_sse":
+            self._stream(answer, params.get("_meta", {}).get("progressToken"))
+        else:
+            session = b"mcp-session-id: bench\r\n" if message["method"] == "initialize" else b""
+            self._send(b"200 OK", b"content-type: application/json\r\n" + session, answer)
+
+    def _send(self, status: bytes, headers: bytes, body: bytes) -> None:
+        self._transport.write(b"HTTP/1.1 %b\r\n%bcontent-length: %d\r\n\r\n%b" % (status, headers, len(body), body))
+
+    def _stream(self, answer: bytes, token: Any) -> None:
+        self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+        for step in range(EVENTS):
+            note = {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": token, "progress": step}}
+            self._chunk(msgspec.json.encode(note))
+        self._chunk(answer)
+        self._transport.write(b"0\r\n\r\n")
+
+    def _chunk(self, message: bytes) -> None:
+        event = b"event: message\ndata: %b\n\n" % message
+        self._transport.write(b"%x\r\n%b\r\n" % (len(event), event))
+
+
+async def serve(port: int, more_tools: int) -> None:
+    """Serve until ended."""
+    answers = Answers(more_tools)
+    server = await asyncio.get_running_loop().create_server(lambda: Upstream(answers), "127.0.0.1", port)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--tools", type=int, default=0)
+    options = parser.parse_args()
+    uvloop.run(serve(options.port, options.tools))
