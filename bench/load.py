@@ -6,6 +6,7 @@ Requests are made before; only the id, always of eight digits, is written into t
 import asyncio
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 FIRST_ID = 10_000_000
@@ -115,15 +116,17 @@ def whole_body(buffer: bytearray) -> bytes | None:
     return bytes(buffer[end + 4 :]) if buffer.endswith(b"\r\n0\r\n\r\n") else None
 
 
+def itself(caller: Caller) -> Caller:
+    """A protocol that was made before its connection."""
+    return caller
+
+
 async def run(port: int, wanted: Template, *, connections: int, seconds: float) -> Load:
     """All connections at once for so long."""
     load, loop = Load(), asyncio.get_running_loop()
-    callers = []
-    for number in range(connections):
-        made = await loop.create_connection(
-            lambda number=number: Caller(wanted, load, FIRST_ID + number * 1_000_000 % 80_000_000), "127.0.0.1", port
-        )  # type: ignore[misc]
-        callers.append(made[1])
+    callers = [Caller(wanted, load, FIRST_ID + number * 1_000_000 % 80_000_000) for number in range(connections)]
+    for caller in callers:
+        await loop.create_connection(partial(itself, caller), "127.0.0.1", port)
     await asyncio.sleep(seconds)
     for caller in callers:
         caller.stop()

@@ -66,7 +66,7 @@ class Upstream(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         body, self._body = self._body, b""
-        message = msgspec.json.decode(body) if body else {"method": ""}
+        message: dict[str, Any] = msgspec.json.decode(body) if body else {"method": ""}
         if "id" not in message:
             self._send(b"202 Accepted", b"", b"")
             return
