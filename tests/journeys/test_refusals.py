@@ -60,8 +60,8 @@ def reason_of(response: httpx2.Response) -> str:
 def last_record(gateway: Gateway, outcome: str) -> dict[str, Any]:
     """The newest record with an outcome."""
     lines = gateway.command("audit", "tail", "-n", "1", "--json", "--outcome", outcome).splitlines()
-    record: dict[str, Any] = json.loads(lines[-1])
-    return record.get("record", record)
+    entry: dict[str, dict[str, Any]] = json.loads(lines[-1])
+    return entry.get("record", entry)
 
 
 def rewritten(token: str, **claims: Any) -> str:
