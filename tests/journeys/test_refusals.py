@@ -25,7 +25,7 @@ class Agent:
         mirrored = {"Mcp-Name": name} if isinstance(name, str) else {}
         return httpx2.post(
             self.gateway.url + self.path,
-            json={"jsonrpc": "2.0", "id": 7, "method": method, "params": {**params, "_meta": META}},
+            json={"jsonrpc": "2.0", "id": 7, "method": method, "params": {**params, "_meta": {**META, **params.get("_meta", {})}}},
             headers={
                 "Authorization": f"Bearer {self.token}",
                 "Accept": "application/json, text/event-stream",
@@ -163,7 +163,8 @@ def test_the_inbound_token_never_reaches_the_server_and_every_answer_is_recorded
 
 def test_a_server_that_dies_in_the_middle_of_an_answer_is_a_clear_refusal(gateway: Gateway, notes: Notes, alice: Agent) -> None:
     threading.Timer(1.0, notes.process.kill).start()
-    answered = alice.call("notes__count_slowly", steps=50, pause_seconds=0.2)
+    counting = {"name": "notes__count_slowly", "arguments": {"steps": 50, "pause_seconds": 0.2}, "_meta": {"progressToken": "p"}}
+    answered = alice.post("tools/call", counting)
     text = answered.text
     assert "upstream_died" in text
     assert "127.0.0.1" not in text

@@ -1,7 +1,7 @@
 """The ledger on local disk: many callers append, one thread writes, and a batch is whatever queued while the last one was synced.
 
-No timer decides when to commit: a single append is written at once, and under load the batches grow by themselves. The
-loop is woken once for a batch. One ledger serves one event loop.
+No timer decides when to commit: a single append is written at once, and under load the batches grow by themselves. What one turn of the
+loop appends is handed over together, so the thread is woken once a turn and the loop once a batch. One ledger serves one event loop.
 """
 
 import asyncio
@@ -11,7 +11,6 @@ import os
 import queue
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -27,11 +26,11 @@ from customhouse.core.refusal import Reason, Refused
 from customhouse.ports.traffic import Clock
 
 _CLOSED = "the ledger is closed"
+_HANDFUL = 128
 _BROKEN = "the writer of the ledger broke down"
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Waiting(msgspec.Struct, frozen=True, eq=False):
     """An append on its way to disk. The future ends with what went wrong, or with an empty string."""
 
     record: Record
@@ -47,7 +46,8 @@ class SegmentLedger:
         self._journal = journal
         self._lock_descriptor = lock_descriptor
         self._clock = clock
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[_Waiting] | None] = queue.SimpleQueue()
+        self._gathered: list[_Waiting] = []
         self._writable = True
         self._closing = False
         self._ended = False
@@ -110,14 +110,24 @@ class SegmentLedger:
             await asyncio.to_thread(self._thread.join)
 
     async def _written(self, record: Record, *, durable: bool, last: bool = False) -> None:
-        waiting = _Waiting(record, fitting_body(record), durable, asyncio.get_running_loop().create_future())
-        self._queue.put(waiting)
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(record, fitting_body(record), durable, loop.create_future())
+        if not self._gathered:
+            loop.call_soon(self._hand_over)
+        self._gathered.append(waiting)
         if last:
+            self._hand_over()
             self._queue.put(None)
         if self._ended:
             raise Refused(Reason.LEDGER_UNAVAILABLE, note=_CLOSED)
         if problem := await waiting.written:
             raise Refused(Reason.LEDGER_UNAVAILABLE, note=problem)
+
+    def _hand_over(self) -> None:
+        """Give the thread what this turn of the loop has gathered, in handfuls, so that a batch keeps its bound."""
+        gathered, self._gathered = self._gathered, []
+        for start in range(0, len(gathered), _HANDFUL):
+            self._queue.put(gathered[start : start + _HANDFUL])
 
     def _write_until_closed(self) -> None:
         """The life of the writing thread. However it ends, nobody is left waiting."""
@@ -133,18 +143,18 @@ class SegmentLedger:
             _complete_on_loop(self._left(), _CLOSED)
 
     def _take(self) -> tuple[list[_Waiting], bool]:
-        """All that is queued, at most about a batch's bytes; False with the last one."""
+        """All that is queued, at most about a batch's bytes and a turn of the loop; False with the last one."""
         batch: list[_Waiting] = []
         size_bytes = 0
-        waiting = self._queue.get()
+        gathered = self._queue.get()
         with contextlib.suppress(queue.Empty):
-            while waiting is not None:
-                batch.append(waiting)
-                size_bytes += len(waiting.body) + FRAME_BYTES
+            while gathered is not None:
+                batch += gathered
+                size_bytes += sum([len(waiting.body) + FRAME_BYTES for waiting in gathered])
                 if size_bytes >= MAX_BATCH_BYTES:
                     return batch, True
-                waiting = self._queue.get_nowait()
-        return batch, waiting is not None
+                gathered = self._queue.get_nowait()
+        return batch, gathered is not None
 
     def _settle(self, batch: Sequence[_Waiting]) -> None:
         problem = _BROKEN
@@ -164,11 +174,11 @@ class SegmentLedger:
         return ""
 
     def _left(self) -> list[_Waiting]:
-        left = []
+        left: list[_Waiting] = []
         with contextlib.suppress(queue.Empty):
             while True:
-                left.append(self._queue.get_nowait())
-        return [waiting for waiting in left if waiting is not None]
+                left += self._queue.get_nowait() or []
+        return left
 
 
 def _opening(journal: Journal, at: float) -> list[Draft]:
