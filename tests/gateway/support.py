@@ -18,7 +18,7 @@ from customhouse.core.protocol.revisions import META_CAPABILITIES, META_VERSION
 from customhouse.core.record import Record
 from customhouse.core.refusal import Reason, Refused
 from customhouse.gateway.admission import Admission
-from customhouse.gateway.arrival import Arrival
+from customhouse.gateway.arrival import Arrival, Passed
 from customhouse.gateway.exchange import Exchange
 from customhouse.gateway.live import Live, View
 from customhouse.ports.traffic import Ask, Listener, UpstreamAnswer
@@ -253,7 +253,7 @@ class World:
         }
         body = message if isinstance(message, bytes) else json.dumps(message).encode()
         kept = {name: value for name, value in sent.items() if value is not None}
-        return Arrival(more.get("path", "/mcp"), more.get("query", b""), kept, body, self.clock.monotonic())
+        return Arrival(more.get("path", "/mcp"), more.get("query", b""), kept, body, self.clock.monotonic(), Passed())
 
     async def post(self, message: object, headers: Mapping[bytes, bytes | None] | None = None, **more: Any) -> Back:
         """The reply to one POST."""

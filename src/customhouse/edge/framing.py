@@ -9,6 +9,7 @@ import re
 import msgspec
 
 from customhouse.core.refusal import Reason, Refused
+from customhouse.gateway.arrival import Passed
 
 
 class Request(msgspec.Struct, gc=False):
@@ -22,6 +23,7 @@ class Request(msgspec.Struct, gc=False):
     keep_alive: bool = True
     version: str = "1.1"
     has_parameter_headers: bool = True
+    passed: Passed = msgspec.field(default_factory=Passed)
     refused: Refused | None = None
 
     @property
@@ -45,10 +47,11 @@ class Head(msgspec.Struct, frozen=True, gc=False):
     body_bytes: int
     version: str
     has_parameter_headers: bool
+    passed: Passed
 
     def request(self, started: float, body: bytes) -> Request:
         """A request with this head."""
-        return Request(started, self.method, self.target, self.headers, body, True, self.version, self.has_parameter_headers)
+        return Request(started, self.method, self.target, self.headers, body, True, self.version, self.has_parameter_headers, self.passed)
 
 
 MAX_HEADS = 1_024
@@ -64,7 +67,7 @@ def remembered(data: bytes, request: Request) -> tuple[bytes, Head] | None:
     if end < 4 or len(data) - end != int(length):
         return None
     mirrored = any(name.startswith(b"mcp-param-") for name in request.headers)
-    return data[:end], Head(request.method, request.target, request.headers, int(length), request.version, mirrored)
+    return data[:end], Head(request.method, request.target, request.headers, int(length), request.version, mirrored, request.passed)
 
 
 _UNUSUAL = frozenset({b"expect", b"upgrade", b"transfer-encoding", b"trailer", b"te"})

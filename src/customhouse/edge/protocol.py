@@ -312,10 +312,8 @@ class Connection(asyncio.Protocol):
             self.deadline = 0.0
         if self._half_closed:
             reply.probe()
-        task = self._loop.create_task(self._serve(request, reply))
-        reply.task = task
+        task = reply.task = self._loop.create_task(self._serve(request, reply))
         self._state.tasks.add(task)
-        task.add_done_callback(self._state.tasks.discard)
 
     async def _serve(self, request: Request, reply: CallerReply) -> None:
         door = self._door
@@ -323,13 +321,14 @@ class Connection(asyncio.Protocol):
             door.admission.enter()
         except Refused as refused:
             await self._say_no(refused, request, reply)
+            self._state.tasks.discard(cast(Any, reply.task))
             return
         try:
             path, _, query = request.target.partition(b"?")
             name = path.decode("latin-1")
             if request.method == b"POST" and name in door.live.view.endpoints:
-                mirrored = request.has_parameter_headers
-                await door.exchange.answer(Arrival(name, query, request.headers, request.body, request.started, mirrored), reply)
+                passed, mirrored = request.passed, request.has_parameter_headers
+                await door.exchange.answer(Arrival(name, query, request.headers, request.body, request.started, passed, mirrored), reply)
                 return
             check_origin(request.headers, door.live.view.hosts, door.live.view.origins)
             reply.respond(await ask_application(door.application, request.method, path, query, request.headers, request.body))
@@ -340,6 +339,7 @@ class Connection(asyncio.Protocol):
             await self._say_no(Refused(Reason.GATEWAY_BROKE), request, reply)
         finally:
             door.admission.leave()
+            self._state.tasks.discard(cast(Any, reply.task))
 
     async def _say_no(self, refused: Refused, request: Request, reply: CallerReply) -> None:
         path = request.target.partition(b"?")[0].decode("latin-1")

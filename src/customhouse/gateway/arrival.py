@@ -6,6 +6,17 @@ from typing import Protocol
 import msgspec
 
 
+class Passed:
+    """What the door found out about a head that is sent again and again: the same head passes the same view the same way."""
+
+    __slots__ = ("token", "view")
+
+    def __init__(self) -> None:
+        self.view: object = None
+        """The view whose checks the head has passed; None before the first time."""
+        self.token = b""
+
+
 class Arrival(msgspec.Struct, gc=False):
     """A POST request at an MCP endpoint, whole and within the limits, its meaning unread."""
 
@@ -16,6 +27,8 @@ class Arrival(msgspec.Struct, gc=False):
     body: bytes
     started: float
     """Monotonic seconds at the first byte of the request."""
+    passed: Passed
+    """Shared by all requests with this very head."""
     has_parameter_headers: bool = True
     """False only if no `Mcp-Param-*` header came, so that nobody has to look for one."""
 

@@ -40,8 +40,9 @@ _canonical = msgspec.json.Encoder(order="sorted").encode
 
 JSON = b"content-type: application/json\r\n"
 
-NOT_RELAYED = frozenset({"_meta", "task", "inputResponses", "requestState"})
-"""Parameters that never travel on: `_meta` is made anew, the others belong to interactive features that are not relayed."""
+NOT_RELAYED = frozenset({"_meta", "task", "requestState"})
+"""Parameters that never travel on: `_meta` is made anew; tasks are not relayed; and a state that no server gave to this caller through the
+gateway was given to somebody else, whom the server could not tell apart behind the gateway's one credential."""
 
 NOTIFICATIONS = frozenset(
     {"notifications/initialized", "notifications/cancelled", "notifications/progress", "notifications/roots/list_changed"}
@@ -139,8 +140,9 @@ class Exchange:
     async def _carry(self, arrival: Arrival, reply: Reply, trail: Trail) -> Answer | None:
         view = self.live.view
         # 1. The door: a page from elsewhere, a form, a client that could not read the answer.
-        check_origin(arrival.headers, view.hosts, view.origins)
-        check_media(arrival)
+        if arrival.passed.view is not view:
+            check_origin(arrival.headers, view.hosts, view.origins)
+            check_media(arrival)
         if self.live.draining:
             raise Refused(Reason.DRAINING)
         endpoint = view.endpoints[arrival.path]
@@ -173,7 +175,10 @@ class Exchange:
     async def _identify(self, arrival: Arrival, endpoint: Endpoint) -> Caller:
         """The caller behind the bearer token. Refusals carry the challenge of RFC 9728 section 5.1."""
         try:
-            token = bearer_token(arrival)
+            if arrival.passed.view is not self.live.view:
+                arrival.passed.token = bearer_token(arrival)
+                arrival.passed.view = self.live.view
+            token = arrival.passed.token
             return self.verifier.known(token, endpoint.resource) or await self.verifier.verify(token, endpoint.resource)
         except Refused as refused:
             if refused.reason.row.status == 401:

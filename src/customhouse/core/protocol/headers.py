@@ -75,6 +75,8 @@ def _agree(headers: Mapping[bytes, bytes], key: bytes, shown: str, value: str | 
         if required:
             raise _mismatch(f"{shown} is missing.")
         return
+    if value is not None and sent == value.encode("utf-8", "replace") and not sent.startswith(b"=") and sent.isascii():
+        return  # plain and the same; everything else is decoded first
     try:
         text = decoded(sent)
     except ValueError as broken:
