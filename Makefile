@@ -29,7 +29,7 @@ test: install
 	$(BIN)/python -m pytest --cov --cov-report=term -m "not long" tests
 
 long: install
-	$(BIN)/python -m pytest -m long tests
+	$(BIN)/python -m pytest -s -m long tests
 
 check: install
 	@scripts/check
