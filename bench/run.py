@@ -47,6 +47,11 @@ class Case:
 CASES = (
     Case("nginx, 500 B", "nginx", "read"),
     Case("nginx with limit_req and log", "nginx limited", "read"),
+    Case("Envoy, plain route", "envoy", "read"),
+    Case("Envoy, mcp_router", "envoy router", "read", modern=False),
+    Case("FastMCP proxy, TLS context shared", "fastmcp shared", "read", 4, modern=False),
+    Case("FastMCP proxy, as documented", "fastmcp", "read", 4, modern=False),
+    Case("direct, no gateway", "direct", "read"),
     Case("Customhouse, read", "customhouse", "read"),
     Case("Customhouse, read, legacy era", "customhouse", "read", modern=False),
     Case("Customhouse, write with durable intent", "customhouse", "write"),
@@ -112,6 +117,12 @@ def start(way: str, folder: Path, stack: contextlib.ExitStack) -> paths.Way:
     many = int(way.split()[1]) if way.startswith("customhouse ") else 0
     port = stack.enter_context(paths.upstream(LOAD_CORE, many))
     directory = folder / way.replace(" ", "-")
+    if way == "direct":
+        return paths.Way(port, "/mcp", "x" * 800, os.getpid())
+    if way.startswith("envoy"):
+        return stack.enter_context(paths.envoy(directory, port, MEASURED_CORE, router="router" in way))
+    if way.startswith("fastmcp"):
+        return stack.enter_context(paths.fastmcp(directory, port, MEASURED_CORE, shared="shared" in way))
     if way.startswith("nginx"):
         return stack.enter_context(paths.nginx(directory, port, MEASURED_CORE, limited="limited" in way, streaming="streaming" in way))
     tools = {name: "write" if name == "write" else "read" for name in ("read", "write", "read_64k", "read_1m", "read_sse")}
@@ -122,7 +133,7 @@ def start(way: str, folder: Path, stack: contextlib.ExitStack) -> paths.Way:
 async def once(case: Case, way: paths.Way, seconds: float) -> dict[str, Any]:
     """One row of one round."""
     host = f"127.0.0.1:{way.port}"
-    wanted_request = load.template(host, way.path, way.token, case.method, case.tool, modern=case.modern)
+    wanted_request = load.template(host, way.path, way.token, case.method, case.tool, modern=case.modern, extra=way.extra_headers)
     before = cpu_seconds(way.pid)
     seen = await load.run(way.port, wanted_request, connections=case.connections, seconds=seconds)
     used = cpu_seconds(way.pid) - before

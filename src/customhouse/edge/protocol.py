@@ -50,6 +50,16 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     """What may wait for slow readers, all together; beyond it the largest are cut off. 256 MiB."""
 
 
+class EncodedHeaders:
+    """Headers of every answer, encoded again only when uvicorn has made new ones."""
+
+    __slots__ = ("encoded", "headers")
+
+    def __init__(self) -> None:
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.encoded = b""
+
+
 class Door(msgspec.Struct, frozen=True):
     """What all connections share."""
 
@@ -63,6 +73,7 @@ class Door(msgspec.Struct, frozen=True):
     connections: "set[Connection]"
     heads: dict[bytes, Head] = msgspec.field(default_factory=dict)
     """Heads that were read and judged, by their bytes."""
+    date: EncodedHeaders = msgspec.field(default_factory=EncodedHeaders)
 
 
 _MAX_PIPELINED = 16
@@ -422,7 +433,11 @@ class Connection(asyncio.Protocol):
     @property
     def common_headers(self) -> bytes:
         """Date, kept by uvicorn once a second (RFC 9110 section 6.6.1)."""
-        return b"".join([b"%b: %b\r\n" % header for header in self._state.default_headers])
+        kept = self._door.date
+        if kept.headers is not self._state.default_headers:
+            kept.headers = self._state.default_headers
+            kept.encoded = b"".join([b"%b: %b\r\n" % header for header in kept.headers])
+        return kept.encoded
 
     @property
     def ends_after_this(self) -> bool:

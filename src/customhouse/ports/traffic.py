@@ -64,7 +64,6 @@ class UpstreamAnswer(msgspec.Struct, gc=False):
 
     result: dict[str, msgspec.Raw] | None = None
     error: dict[str, Any] | None = None
-    took_us: int = 0
 
 
 class Listener(Protocol):

@@ -62,6 +62,11 @@ class Reply:
 
     async def body(self, max_bytes: int) -> bytes | None:
         """The whole body, or None if it is larger than `max_bytes`."""
+        if self.complete and len(self._chunks) == 1:
+            self._held = 0
+            whole = self._chunks.popleft()
+            self._connection.room(0)
+            return whole if len(whole) <= max_bytes else None
         parts, size = [], 0
         async for chunk in self.chunks():
             parts.append(chunk)
@@ -126,7 +131,6 @@ class ClientConnection(asyncio.Protocol):
 
     def send(self, request: bytes) -> Reply:
         """Send one whole request; the reply fills as it arrives."""
-        self._parser = httptools.HttpResponseParser(self)
         self._reply = Reply(self)
         self._reusable = False
         self._framed = False
@@ -159,6 +163,7 @@ class ClientConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._parser = httptools.HttpResponseParser(self)  # for all replies: after a whole one it stands at the beginning again
 
     def data_received(self, data: bytes) -> None:
         reply = self._reply

@@ -141,17 +141,13 @@ class StreamableServer:
 
     async def call(self, authority: Permit | Errand, ask: Ask, listener: Listener) -> UpstreamAnswer:
         """One request and its answer, in the era of the ask."""
-        started = self._clock.monotonic()
         once = isinstance(authority, Permit) and authority.changes_things
         if ask.era is Era.MODERN:
             if not self._modern and not await self.speaks_modern(ask.deadline):
                 raise Refused(Reason.ERA_UNSUPPORTED, {"speaks": "legacy"})
             request, own_id = self._modern_request(ask)
-            answer = await self._exchange(request, own_id, ask, listener, None, once=once)
-        else:
-            answer = await self._legacy_call(authority.session_key if isinstance(authority, Permit) else "", ask, listener, once=once)
-        answer.took_us = int((self._clock.monotonic() - started) * 1e6)
-        return answer
+            return await self._exchange(request, own_id, ask, listener, None, once=once)
+        return await self._legacy_call(authority.session_key if isinstance(authority, Permit) else "", ask, listener, once=once)
 
     # Eras
 
