@@ -20,6 +20,8 @@ from typing import Any
 
 import httpx2
 
+from bench.upstream import Answers
+
 ROOT = Path(__file__).parents[1]
 
 NGINX = """
@@ -77,6 +79,8 @@ class Way:
     pid: int
     extra_headers: str = ""
     """Header lines that this way needs, each ended by CRLF."""
+    checks_id: bool = True
+    """False for a file, which is the same for everybody."""
 
 
 def free_port() -> int:
@@ -125,8 +129,10 @@ def upstream(core: int, tools: int = 0) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def nginx(directory: Path, upstream_port: int, core: int, *, limited: bool = False, streaming: bool = False) -> Iterator[Way]:
-    """nginx as a plain proxy, or with a rate limit, a buffered log and a changed header."""
+def nginx(
+    directory: Path, upstream_port: int, core: int, *, limited: bool = False, streaming: bool = False, tools: int = 0
+) -> Iterator[Way]:
+    """nginx as a plain proxy, or with a rate limit, a buffered log and a changed header; with `tools`, a file of so many instead."""
     if shutil.which("nginx") is None:
         raise FileNotFoundError("nginx is not installed: apt-get install nginx")
     directory.mkdir(parents=True)
@@ -141,11 +147,14 @@ def nginx(directory: Path, upstream_port: int, core: int, *, limited: bool = Fal
         buffering="off" if streaming else "on",
     )
     (directory / "nginx.conf").write_text(configuration)
+    directory.chmod(0o755)
+    if tools:
+        (directory / "list.json").write_bytes(b'{"jsonrpc":"2.0","id":1,"result":%b}' % Answers(tools).slow("tools/list", {}))
     with running(["nginx", "-c", str(directory / "nginx.conf"), "-p", str(directory)], core) as process:
         wait_for(port)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         os.sched_setaffinity(int(children[0]), {core})
-        yield Way(port, "/mcp", "x" * 800, int(children[0]))
+        yield Way(port, "/list" if tools else "/mcp", "x" * 800, int(children[0]), checks_id=not tools)
 
 
 @contextlib.contextmanager
@@ -249,8 +258,11 @@ def venv(name: str) -> Path:
 
 
 @contextlib.contextmanager
-def customhouse(directory: Path, upstream_port: int, core: int, tools: Mapping[str, str]) -> Iterator[Way]:
-    """The gateway with everything on: verified token, policy, limits, pinned schema, strict reading, records."""
+def customhouse(directory: Path, upstream_port: int, core: int, tools: Mapping[str, str], profile: str = "") -> Iterator[Way]:
+    """The gateway with everything on: verified token, policy, limits, pinned schema, strict reading, records.
+
+    With `profile`, under Python's profiler, whose figures go into that file at the end.
+    """
     for name in ("servers", "policies"):
         (directory / name).mkdir(parents=True)
     port = free_port()
@@ -276,6 +288,7 @@ def customhouse(directory: Path, upstream_port: int, core: int, tools: Mapping[s
     path = "/servers/bench/mcp"
     padding = [word for number in range(9) for word in ("--scope", f"bench:something-{number:04}")]
     token = run("token", "--as", "alice", "--group", "bench", "--endpoint", path, "--lifetime", "4h", *padding)
-    with running([*command, "serve", "--dir", str(directory)], core, environment) as process:
+    profiler = ["-m", "cProfile", "-o", profile] if profile else []
+    with running([sys.executable, *profiler, *command[1:], "serve", "--dir", str(directory)], core, environment) as process:
         wait_for(port)
         yield Way(port, path, token, process.pid)

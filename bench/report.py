@@ -2,7 +2,14 @@
 
 import statistics
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, Protocol
+
+import msgspec
+
+MANUAL = Path(__file__).parents[1] / "docs" / "manual" / "performance.md"
+RAW = Path(__file__).parents[1] / "docs" / "bench" / "rows.json"
+BEGIN, END = "<!-- written by `make bench` -->\n", "<!-- end -->"
 
 
 class Row(Protocol):
@@ -42,3 +49,20 @@ def ratios(rows: Sequence[dict[str, Any]], name: str, over: str) -> list[float]:
     """CPU per call of one row over another's, round by round; empty rounds count as nothing."""
     floor = {row["round"]: row["cpu_us"] for row in rows if row["name"] == over}
     return [row["cpu_us"] / floor[row["round"]] for row in rows if row["name"] == name and floor.get(row["round"])] or [0.0]
+
+
+def memory_table(held: Sequence[dict[str, Any]]) -> str:
+    """What connections cost while nothing happens on them."""
+    lines = ["| held open | count | KB each | MB in all |", "|---|---:|---:|---:|"]
+    lines += [f"| {row['name']} | {row['count']} | {row['kb_each']:.1f} | {row['resident_mb']:.0f} |" for row in held]
+    return "\n".join(lines)
+
+
+def write(rows: Sequence[dict[str, Any]], cases: Iterable[Row], held: Sequence[dict[str, Any]], machine: dict[str, str]) -> None:
+    """The tables into the manual, between the markers, and the raw rows beside it."""
+    text = MANUAL.read_text("utf-8")
+    before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
+    where = ", ".join(f"{name} {value}" for name, value in machine.items())
+    MANUAL.write_text(f"{before}\n{table(rows, cases)}\n\n{memory_table(held)}\n\nMeasured on: {where}.\n\n{after}", "utf-8")
+    RAW.parent.mkdir(exist_ok=True)
+    RAW.write_bytes(msgspec.json.format(msgspec.json.encode({"machine": machine, "rows": rows, "held": held}), indent=1) + b"\n")

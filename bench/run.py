@@ -7,9 +7,9 @@ the measured process per call (user and system, all threads, from /proc), as a r
 
 import argparse
 import contextlib
-import json
 import os
 import platform
+import pstats
 import statistics
 import subprocess
 import sys
@@ -21,10 +21,12 @@ from typing import Any
 
 import uvloop
 
-from bench import load, paths
-from bench.report import table
+from bench import load, memory, paths
+from bench.report import memory_table, table, write
+from bench.upstream import SIZES
 
 LOAD_CORE, MEASURED_CORE = 0, 1
+TOOLS = {name: "write" if name == "write" else "read" for name in SIZES}
 
 BOUNDS = {"read": 12.0, "write": 16.0}
 """What `--quick` allows, times nginx. Generous: it is to catch a path that became twice as long, not noise."""
@@ -65,8 +67,10 @@ CASES = (
     Case("Customhouse, 1 MB", "customhouse", "read_1m", 8, over="nginx, 1 MB"),
     Case("nginx, SSE of 20 events", "nginx streaming", "read_sse", over="nginx, SSE of 20 events"),
     Case("Customhouse, SSE of 20 events", "customhouse", "read_sse", over="nginx, SSE of 20 events"),
-    Case("Customhouse, tools/list of 50", "customhouse 50", "", method="tools/list"),
-    Case("Customhouse, tools/list of 500", "customhouse 500", "", 8, method="tools/list"),
+    Case("nginx, file of 50 tools", "nginx file 50", "", method="tools/list", over="nginx, file of 50 tools"),
+    Case("Customhouse, tools/list of 50", "customhouse 50", "", method="tools/list", over="nginx, file of 50 tools"),
+    Case("nginx, file of 500 tools", "nginx file 500", "", 8, method="tools/list", over="nginx, file of 500 tools"),
+    Case("Customhouse, tools/list of 500", "customhouse 500", "", 8, method="tools/list", over="nginx, file of 500 tools"),
 )
 QUICK = {"nginx, 500 B", "Customhouse, read", "Customhouse, write with durable intent"}
 
@@ -78,17 +82,37 @@ def main() -> None:
     parser.add_argument("--only", default="", help="rows whose name contains this, and what they are compared with")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each row in each round")
-    parser.add_argument("--keep", type=Path, help="file for the raw rows")
+    parser.add_argument("--write", action="store_true", help="write the table into the manual and the raw rows beside it")
+    parser.add_argument(
+        "--profile", default="", choices=("", "read", "write"), help="where the time of such a call goes, instead of the table"
+    )
     options = parser.parse_args()
     cases = [case for case in CASES if wanted(case, options.quick, options.only)]
     rounds, seconds = (3, 3.0) if options.quick else (options.rounds, options.seconds)
     os.sched_setaffinity(0, {LOAD_CORE})
+    if options.profile:
+        uvloop.run(profile(options.profile))
+        return
     rows = uvloop.run(measure(cases, rounds, seconds))
     print(table(rows, cases))
-    if options.keep:
-        options.keep.write_text(json.dumps({"machine": machine(), "rounds": rows}, indent=1) + "\n")
+    if not options.quick and not options.only:
+        held = uvloop.run(memory.measure())
+        print("\n" + memory_table(held))
+        if options.write:
+            write(rows, cases, held, machine())
     if options.quick:
         sys.exit(judge(rows))
+
+
+async def profile(tool: str) -> None:
+    """Print where the time of a call goes, per call. The profiler itself doubles it; the shares are what counts."""
+    with tempfile.TemporaryDirectory() as folder:
+        figures = str(Path(folder) / "figures")
+        with paths.upstream(LOAD_CORE) as port, paths.customhouse(Path(folder) / "c", port, MEASURED_CORE, TOOLS, figures) as way:
+            wanted_request = load.template(f"127.0.0.1:{way.port}", way.path, way.token, "tools/call", tool, modern=True)
+            seen = await load.run(way.port, wanted_request, connections=32, seconds=5.0)
+        print(f"{seen.calls} calls, {len(seen.errors)} errors")
+        pstats.Stats(figures).sort_stats("tottime").print_stats("customhouse|built-in|method", 40)
 
 
 def wanted(case: Case, quick: bool, only: str) -> bool:
@@ -114,7 +138,7 @@ async def measure(cases: Iterable[Case], rounds: int, seconds: float) -> list[di
 
 def start(way: str, folder: Path, stack: contextlib.ExitStack) -> paths.Way:
     """The processes of one way."""
-    many = int(way.split()[1]) if way.startswith("customhouse ") else 0
+    many = int(way.rsplit(maxsplit=1)[-1]) if way.rsplit(maxsplit=1)[-1].isdecimal() else 0
     port = stack.enter_context(paths.upstream(LOAD_CORE, many))
     directory = folder / way.replace(" ", "-")
     if way == "direct":
@@ -124,16 +148,19 @@ def start(way: str, folder: Path, stack: contextlib.ExitStack) -> paths.Way:
     if way.startswith("fastmcp"):
         return stack.enter_context(paths.fastmcp(directory, port, MEASURED_CORE, shared="shared" in way))
     if way.startswith("nginx"):
-        return stack.enter_context(paths.nginx(directory, port, MEASURED_CORE, limited="limited" in way, streaming="streaming" in way))
-    tools = {name: "write" if name == "write" else "read" for name in ("read", "write", "read_64k", "read_1m", "read_sse")}
-    tools |= {f"tool_{number:03}": "read" for number in range(many)}
+        return stack.enter_context(
+            paths.nginx(directory, port, MEASURED_CORE, limited="limited" in way, streaming="streaming" in way, tools=many)
+        )
+    tools = TOOLS | {f"tool_{number:03}": "read" for number in range(many)}
     return stack.enter_context(paths.customhouse(directory, port, MEASURED_CORE, tools))
 
 
 async def once(case: Case, way: paths.Way, seconds: float) -> dict[str, Any]:
     """One row of one round."""
     host = f"127.0.0.1:{way.port}"
-    wanted_request = load.template(host, way.path, way.token, case.method, case.tool, modern=case.modern, extra=way.extra_headers)
+    wanted_request = load.template(
+        host, way.path, way.token, case.method, case.tool, modern=case.modern, extra=way.extra_headers, checks_id=way.checks_id
+    )
     before = cpu_seconds(way.pid)
     seen = await load.run(way.port, wanted_request, connections=case.connections, seconds=seconds)
     used = cpu_seconds(way.pid) - before

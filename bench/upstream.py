@@ -1,7 +1,8 @@
 """An MCP server that answers at once with bytes made before: the upstream of every measured path.
 
 Tools: `read` and `write` answer with 500 bytes, `read_64k` and `read_1m` with that much, `read_sse` with a
-stream of 20 progress messages and the answer. With `--tools N` it lists N more. Run: `python -m bench.upstream --port N [--tools N]`.
+stream of 20 progress messages and the answer, `read_held` begins a stream and never ends it. With `--tools N` it lists N more.
+Run: `python -m bench.upstream --port N [--tools N]`.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import httptools
 import msgspec
 import uvloop
 
-SIZES = {"read": 500, "write": 500, "read_64k": 65_536, "read_1m": 1_048_576, "read_sse": 500}
+SIZES = {"read": 500, "write": 500, "read_64k": 65_536, "read_1m": 1_048_576, "read_sse": 500, "read_held": 500}
 EVENTS = 20
 
 
@@ -74,8 +75,8 @@ class Upstream(asyncio.Protocol):
         name = params.get("name", "") if message["method"] == "tools/call" else ""
         result = self._answers.results[name] if name else self._answers.slow(message["method"], params)
         answer = b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (msgspec.json.encode(message["id"]), result)
-        if name == "read_sse":
-            self._stream(answer, params.get("_meta", {}).get("progressToken"))
+        if name in ("read_sse", "read_held"):
+            self._stream(answer if name == "read_sse" else b"", params.get("_meta", {}).get("progressToken"))
         else:
             session = b"mcp-session-id: bench\r\n" if message["method"] == "initialize" else b""
             self._send(b"200 OK", b"content-type: application/json\r\n" + session, answer)
@@ -85,9 +86,11 @@ class Upstream(asyncio.Protocol):
 
     def _stream(self, answer: bytes, token: Any) -> None:
         self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
-        for step in range(EVENTS):
+        for step in range(EVENTS if answer else 1):
             note = {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": token, "progress": step}}
             self._chunk(msgspec.json.encode(note))
+        if not answer:
+            return
         self._chunk(answer)
         self._transport.write(b"0\r\n\r\n")
 

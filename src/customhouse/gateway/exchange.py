@@ -365,7 +365,7 @@ class Exchange:
             return self._relayed_error(call, answered.error)
         result, is_error = relayed(answered.result or {}, message.era, message.method, call.view.server_info)
         trail.outcome = "tool_error" if is_error else "answered"
-        return Answer(200, JSON, answer_bytes(message.id, _encode(result)))
+        return Answer(200, JSON, _encode({"jsonrpc": "2.0", "id": message.id, "result": result}))
 
     def _least_level(self, call: Call) -> str:
         """The least severity of log messages to pass on; empty for none. A modern client gets only what it asked for in this request."""
