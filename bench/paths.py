@@ -102,10 +102,13 @@ def wait_for(port: int, seconds: float = 20.0) -> None:
 
 
 @contextlib.contextmanager
-def running(command: list[str], core: int, environment: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """A process on one core, ended by its id."""
+def running(
+    command: list[str], core: int, environment: Mapping[str, str] | None = None, *, quiet: bool = False
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process on one core, ended by its id; a quiet one says nothing even when something is wrong."""
+    errors = subprocess.DEVNULL if quiet else None
     process = subprocess.Popen(
-        command, env={**os.environ, **(environment or {})}, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        command, env={**os.environ, **(environment or {})}, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors
     )
     os.sched_setaffinity(process.pid, {core})
     try:
@@ -241,7 +244,7 @@ def fastmcp(directory: Path, upstream_port: int, core: int, *, shared: bool) -> 
     port = free_port()
     (directory / "proxy.py").write_text(FASTMCP)
     words = [str(port), "shared" if shared else "default", str(upstream_port)]
-    with running([str(venv("fastmcp") / "bin" / "python"), str(directory / "proxy.py"), *words], core) as process:
+    with running([str(venv("fastmcp") / "bin" / "python"), str(directory / "proxy.py"), *words], core, quiet=True) as process:
         wait_for(port, 60)
         yield Way(port, "/mcp", "x" * 800, process.pid, f"mcp-session-id: {session_at(port)}\r\nmcp-protocol-version: 2025-11-25\r\n")
 
