@@ -206,8 +206,9 @@ def judge(rows: list[dict[str, Any]]) -> int:
 
 def machine() -> dict[str, str]:
     """What was measured on what."""
+    kernel = ".".join(platform.release().split(".")[:2])
     nginx = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=False).stderr.strip()  # its version, on standard error
-    return {"python": platform.python_version(), "kernel": platform.release(), "cores": str(os.cpu_count()), "nginx": nginx}
+    return {"python": platform.python_version(), "kernel": kernel, "cores": str(os.cpu_count()), "nginx": nginx}
 
 
 if __name__ == "__main__":
