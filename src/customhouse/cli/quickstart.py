@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -90,7 +91,7 @@ class Example:
         self.start_notes()
         try:
             serve = [_COMMAND, "serve", "--dir", str(self.work)]
-            self.gateway = subprocess.Popen(serve, env=self._environ, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own command
+            self.gateway = subprocess.Popen(serve, stdout=subprocess.PIPE, **self._apart())  # noqa: S603 - our own command
             try:
                 if self.gateway.stdout is None or not self.gateway.stdout.readline().startswith("ready "):
                     raise OSError("The gateway did not start; its reason stands above.")
@@ -103,13 +104,18 @@ class Example:
     def start_notes(self, *options: str) -> None:
         """Start the notes server and wait until it listens."""
         script = str(self.work / "notes_server.py")
-        self.notes = subprocess.Popen([sys.executable, script, "--port", str(self.notes_port), *options], env=self._environ, text=True)  # noqa: S603 - our own example
+        command = [sys.executable, script, "--port", str(self.notes_port), *options]
+        self.notes = subprocess.Popen(command, **self._apart())  # noqa: S603 - our own example
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.notes_port), timeout=1.0):
                 return
             time.sleep(0.05)
         raise OSError("The notes server did not start.")
+
+    def _apart(self) -> dict[str, Any]:
+        """An interrupt at the terminal reaches this process alone, which then ends the others in order."""
+        return {"env": self._environ, "text": True, "start_new_session": True}
 
     def run(self, arguments: Sequence[str], token: str = "") -> subprocess.CompletedProcess[str]:
         """One command of the tour."""
