@@ -55,7 +55,7 @@ class Server:
 
     async def call(self, authority: Permit | Errand, ask: Ask, listener: Listener) -> UpstreamAnswer:
         assert isinstance(authority, Errand)
-        await listener.notify("notifications/message", {})
+        listener.notify("notifications/message", {})
         self.asked.append(ask)
         member = {"resources/templates/list": "resourceTemplates"}.get(ask.method, ask.method.partition("/")[0])
         given = self.lists.get(member, [])

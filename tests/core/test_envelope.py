@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from customhouse.core.manifest import Era
-from customhouse.core.protocol.envelope import InEnvelope, Message, read_message
+from customhouse.core.protocol.envelope import Agreed, InEnvelope, Message, read_message
 from customhouse.core.protocol.revisions import META_CAPABILITIES, META_CLIENT, META_LOG_LEVEL, META_VERSION
 from customhouse.core.refusal import Reason, Refused
 
@@ -26,7 +26,7 @@ def legacy(method: str = "tools/list", **params: Any) -> dict[str, Any]:
 
 
 def read(message: object, headers: dict[bytes, bytes] | None = None) -> Message:
-    return read_message(json.dumps(message).encode(), headers or {})
+    return read_message(json.dumps(message).encode(), headers or {}, Agreed())
 
 
 def refused(message: object, headers: dict[bytes, bytes] | None = None) -> Refused:
@@ -214,7 +214,7 @@ def test_what_is_no_single_request_or_notification_is_refused_without_an_id(mess
 @pytest.mark.parametrize("body", [b"{", b"\xef\xbb\xbf{}", b'{"id":1,"id":2}', b"NaN"])
 def test_what_is_no_strict_json_is_refused_first(body: bytes) -> None:  # GW-08
     with pytest.raises(Refused, match="MALFORMED_JSON"):
-        read_message(body, {})
+        read_message(body, {}, Agreed())
 
 
 @pytest.mark.parametrize(

@@ -63,8 +63,13 @@ class OneToken:
         facts = {"issuer": "urn:test", "tenant": "local", "person": "alice", "workload": "", "client": "test", "groups": ("eng",)}
         self._caller = known(Caller(**facts, expires_at=2e9))  # type: ignore[arg-type]
 
-    def known(self, token: bytes, resource: str) -> Caller | None:
+    def name_of(self, token: bytes, resource: str) -> object:
         """See `ports.traffic.Verifier`."""
+        return token, resource
+
+    def known(self, name: Any) -> Caller | None:
+        """See `ports.traffic.Verifier`."""
+        token, resource = name
         assert resource.startswith(URL)
         return self._caller if token == TOKEN else None
 
@@ -105,7 +110,9 @@ class HeldServer:
         self.called.set()
         try:
             for step in range(self.events):
-                await listener.notify("notifications/progress", {"progressToken": 1, "progress": step, "message": self.text})
+                listener.notify("notifications/progress", {"progressToken": 1, "progress": step, "message": self.text})
+                if (full := listener.room()) is not None:
+                    await full
             await self.release.wait()
         except asyncio.CancelledError:
             self.left.set()

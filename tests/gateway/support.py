@@ -99,7 +99,11 @@ class Tokens:
     def __init__(self) -> None:
         self.asked: list[tuple[bytes, str]] = []
 
-    def known(self, token: bytes, resource: str) -> Caller | None:
+    def name_of(self, token: bytes, resource: str) -> object:
+        return token, resource
+
+    def known(self, name: Any) -> Caller | None:
+        token, resource = name
         return None if token.startswith(b"new ") else self._read(token.decode(), resource)
 
     async def verify(self, token: bytes, resource: str) -> Caller:
@@ -179,20 +183,29 @@ class Back:
     ended: bool = False
     cancels: bool = False
     waits: bool = False
+    carried_by: "asyncio.Task[Any] | None" = None
 
-    def whole(self, status: int, headers: bytes, body: bytes) -> None:
+    def whole(self, status: int, headers: bytes, *body: bytes) -> None:
         assert not self.status
         assert not self.ended
-        self.status, self.headers, self.body = status, headers, body
+        self.status, self.headers, self.body = status, headers, b"".join(body)
 
-    async def event(self, data: bytes) -> None:
+    def event(self, data: bytes) -> None:
         self.events.append(json.loads(data))
+
+    def room(self) -> None:
+        return None
 
     def end(self) -> None:
         self.ended = True
 
     def may_wait(self) -> None:
         self.waits = True
+        self.carried_by = asyncio.current_task()
+
+    def give_up(self) -> None:
+        assert self.carried_by is not None
+        self.carried_by.cancel()
 
     def cancel_when_left(self) -> None:
         self.cancels = True

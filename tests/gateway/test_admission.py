@@ -31,15 +31,18 @@ def test_a_tenant_has_a_rate_beside_those_of_its_callers() -> None:
     door.take(caller("eve", tenant="other"), 0.0)
 
 
-def test_buckets_are_bounded_and_the_least_recently_used_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission, "_MAX_BUCKETS", 3)
-    door = Admission(Rate(0.001, 1), Rate(1000, 1000), 2)
-    door.take(caller("alice"), 0.0)
-    with pytest.raises(Refused, match="RATE_LIMITED"):
-        door.take(caller("alice"), 0.0)
-    for person in ("bob", "carol", "dave"):
+def test_the_rates_kept_are_bounded_and_those_that_nobody_drew_on_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "_MAX_STATES", 4)
+    door = Admission(Rate(0.1, 1), Rate(1000, 1000), 2)
+    for person in ("old", "older"):
         door.take(caller(person), 0.0)
-    door.take(caller("alice"), 0.0)
+    for person in ("alice", "bob", "carol"):
+        door.take(caller(person), 100.0)
+    with pytest.raises(Refused, match="RATE_LIMITED"):
+        door.take(caller("carol"), 100.0)
+    for person in ("dave", "eve", "fay"):
+        door.take(caller(person), 100.0)
+    door.take(caller("alice"), 100.0)  # the oldest of too many was forgotten
 
 
 def test_log_levels_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -235,9 +235,9 @@ async def test_absent_and_null_arguments_are_none(world: World) -> None:
 
 async def talk(ask: Ask, listener: Listener) -> UpstreamAnswer:
     if ask.wants_progress:
-        await listener.notify("notifications/progress", {"progressToken": 999, "progress": 1, "x": None})
+        listener.notify("notifications/progress", {"progressToken": 999, "progress": 1, "x": None})
     for level in ("debug", "info", "error", "odd", None):
-        await listener.notify("notifications/message", {"level": level, "data": 1})
+        listener.notify("notifications/message", {"level": level, "data": 1})
     return result({"content": []})
 
 

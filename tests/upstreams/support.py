@@ -44,8 +44,11 @@ class Heard:
 
     said: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
-    async def notify(self, method: str, params: dict[str, Any]) -> None:
+    def notify(self, method: str, params: dict[str, Any]) -> None:
         self.said.append((method, params))
+
+    def room(self) -> Awaitable[None] | None:
+        return None
 
 
 @dataclass

@@ -228,7 +228,7 @@ async def test_a_token_that_is_not_for_us_is_refused(name: str) -> None:
     assert refused.value.note
     assert refused.value.detail == {}
     assert not any(word in refused.value.note for word in ("alice", "mallory", "evil", "1800000"))
-    assert checked.known(HOSTILE[name], RESOURCE) is None
+    assert checked.known(checked.name_of(HOSTILE[name], RESOURCE)) is None
 
 
 @pytest.mark.parametrize("key", [RSA, EC, ED], ids=["RS256", "ES256", "EdDSA"])
@@ -369,11 +369,11 @@ async def test_a_field_without_a_claim_stays_empty() -> None:
 
 async def test_a_verified_token_is_known_for_that_resource_alone() -> None:
     checked = verifier()
-    assert checked.known(GOOD, RESOURCE) is None
+    assert checked.known(checked.name_of(GOOD, RESOURCE)) is None
     caller = await checked.verify(GOOD, RESOURCE)
-    assert checked.known(GOOD, RESOURCE) is caller
-    assert checked.known(GOOD, f"{PUBLIC_URL}/mcp/finance") is None
-    assert checked.known(GOOD[:-1], RESOURCE) is None
+    assert checked.known(checked.name_of(GOOD, RESOURCE)) is caller
+    assert checked.known(checked.name_of(GOOD, f"{PUBLIC_URL}/mcp/finance")) is None
+    assert checked.known(checked.name_of(GOOD[:-1], RESOURCE)) is None
 
 
 async def test_a_known_token_is_forgotten_when_it_expires() -> None:
@@ -381,9 +381,9 @@ async def test_a_known_token_is_forgotten_when_it_expires() -> None:
     checked = verifier_of(Issuer(acme(), local(EC)), clock=clock)
     await checked.verify(GOOD, RESOURCE)
     clock.wait(329)
-    assert checked.known(GOOD, RESOURCE) is not None
+    assert checked.known(checked.name_of(GOOD, RESOURCE)) is not None
     clock.wait(1)
-    assert checked.known(GOOD, RESOURCE) is None
+    assert checked.known(checked.name_of(GOOD, RESOURCE)) is None
     with pytest.raises(Refused):
         await checked.verify(GOOD, RESOURCE)
 
@@ -393,15 +393,15 @@ async def test_the_oldest_token_makes_room_for_the_newest() -> None:
     tokens = [token_of(EC, jti=str(number)) for number in range(5)]
     for token in tokens:
         await checked.verify(token, RESOURCE)
-    assert [checked.known(token, RESOURCE) is not None for token in tokens] == [False, False, True, True, True]
+    assert [checked.known(checked.name_of(token, RESOURCE)) is not None for token in tokens] == [False, False, True, True, True]
     await checked.verify(tokens[2], RESOURCE)
     await checked.verify(tokens[0], RESOURCE)
-    assert [checked.known(token, RESOURCE) is not None for token in tokens] == [True, False, True, False, True]
+    assert [checked.known(checked.name_of(token, RESOURCE)) is not None for token in tokens] == [True, False, True, False, True]
 
 
 def test_the_verifier_fits_its_port() -> None:
     port: Verifier = verifier()
-    assert port.known(b"", "") is None
+    assert port.known(port.name_of(b"", "")) is None
 
 
 @given(st.integers(0, len(GOOD) * 8 - 1))
@@ -416,7 +416,7 @@ async def test_a_token_with_one_bit_flipped_is_refused(bit: int) -> None:
 @given(st.binary(max_size=400))
 async def test_any_bytes_are_refused_in_one_way(token: bytes) -> None:
     checked = verifier()
-    assert checked.known(token, RESOURCE) is None
+    assert checked.known(checked.name_of(token, RESOURCE)) is None
     with pytest.raises(Refused) as refused:
         await checked.verify(token, RESOURCE)
     assert refused.value.reason is Reason.INVALID_TOKEN

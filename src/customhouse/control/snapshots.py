@@ -45,8 +45,11 @@ _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class _Silent:
-    async def notify(self, method: str, params: dict[str, Any]) -> None:
+    def notify(self, method: str, params: dict[str, Any]) -> None:
         """Nobody waits for progress of a capture."""
+
+    def room(self) -> None:
+        """Nobody is slow."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
-"""Token buckets: how often somebody may come in.
+"""How often somebody may come in: a rate with a burst, its state one number.
 
-Pure: time arrives as an argument, the state is a value.
+Source: the virtual scheduling form of the generic cell rate algorithm (ITU-T I.371, annex A), which admits exactly what a token bucket
+admits. The state is the time at which the bucket will be full again. Pure: time arrives as an argument.
 """
 
 import msgspec
@@ -13,22 +14,17 @@ class Rate(msgspec.Struct, frozen=True, gc=False):
     burst: float
 
 
-class Bucket(msgspec.Struct, frozen=True, gc=False):
-    """The state of one bucket."""
+FULL = float("-inf")
+"""The state of a bucket nobody has taken from."""
 
-    tokens: float
-    at: float
-    """Monotonic seconds when `tokens` was true."""
+_ROUNDING_SECONDS = 1e-9
 
 
-def full(rate: Rate, now: float) -> Bucket:
-    """A bucket nobody has taken from."""
-    return Bucket(rate.burst, now)
-
-
-def take(bucket: Bucket, rate: Rate, now: float) -> tuple[Bucket, float]:
-    """Take one token: the new state, and 0, or else the seconds to wait until there is one. A refused taking costs nothing."""
-    tokens = min(rate.burst, bucket.tokens + max(0.0, now - bucket.at) * rate.per_second)
-    if tokens >= 1.0:
-        return Bucket(tokens - 1.0, now), 0.0
-    return Bucket(tokens, now), (1.0 - tokens) / rate.per_second
+def take(full_at: float, rate: Rate, now: float) -> tuple[float, float]:
+    """Take one: the new state, and 0, or else the seconds to wait until there is one. A refused taking costs nothing."""
+    each = 1.0 / rate.per_second
+    ends = (max(now, full_at)) + each
+    wait_seconds = ends - now - rate.burst * each
+    if wait_seconds <= _ROUNDING_SECONDS:
+        return ends, 0.0
+    return full_at, wait_seconds

@@ -1,6 +1,7 @@
 """One entry of the ledger: what was asked, by whom, what was decided and how it ended.
 
-Metrics, traces and the audit log are readers of this one value, so they cannot disagree.
+Metrics, traces and the audit log are readers of this one value, so they cannot disagree. The exchange fills it in while it goes on; from
+the moment it is appended nobody changes it.
 """
 
 import msgspec
@@ -9,12 +10,12 @@ FORMAT = 1
 """Version of the record's layout, in every record; readers refuse what they do not know."""
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Record(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """One entry. Strings are empty and numbers zero where the call did not get that far; absent fields were never known."""
 
     kind: str
     """`intent` before a write leaves, `closing` at the end of every exchange, `errand` for work without a caller, `start` and `stop` of the process."""
-    at: float
+    at: float = 0.0
     """Unix seconds when the record was made."""
     call_id: str = ""
     """The gateway's own id of the exchange: 32 hexadecimal digits; joins intent and closing record."""

@@ -9,21 +9,17 @@ import re
 import msgspec
 
 from customhouse.core.refusal import Reason, Refused
-from customhouse.gateway.arrival import Passed
+from customhouse.gateway.arrival import Arrival, Passed
 
 
-class Request(msgspec.Struct, gc=False):
-    """One request as it is read."""
+class Request(Arrival, gc=False):
+    """One request as it is read; whole, it is what arrives at the exchange."""
 
-    started: float
+    headers: dict[bytes, bytes] = msgspec.field(default_factory=dict)
     method: bytes = b""
     target: bytes = b""
-    headers: dict[bytes, bytes] = {}
-    body: bytes = b""
     keep_alive: bool = True
     version: str = "1.1"
-    has_parameter_headers: bool = True
-    passed: Passed = msgspec.field(default_factory=Passed)
     refused: Refused | None = None
 
     @property
@@ -42,16 +38,19 @@ class Head(msgspec.Struct, frozen=True, gc=False):
 
     method: bytes
     target: bytes
+    path: str
+    query: bytes
     headers: dict[bytes, bytes]
     """Shared by every request with this head; nobody changes it."""
     body_bytes: int
-    version: str
     has_parameter_headers: bool
     passed: Passed
 
     def request(self, started: float, body: bytes) -> Request:
         """A request with this head."""
-        return Request(started, self.method, self.target, self.headers, body, True, self.version, self.has_parameter_headers, self.passed)
+        return Request(
+            self.path, self.query, self.headers, body, started, self.passed, self.has_parameter_headers, self.method, self.target
+        )
 
 
 MAX_HEADS = 1_024
@@ -67,7 +66,9 @@ def remembered(data: bytes, request: Request) -> tuple[bytes, Head] | None:
     if end < 4 or len(data) - end != int(length):
         return None
     mirrored = any(name.startswith(b"mcp-param-") for name in request.headers)
-    return data[:end], Head(request.method, request.target, request.headers, int(length), request.version, mirrored, request.passed)
+    return data[:end], Head(
+        request.method, request.target, request.path, request.query, request.headers, int(length), mirrored, request.passed
+    )
 
 
 _UNUSUAL = frozenset({b"expect", b"upgrade", b"transfer-encoding", b"trailer", b"te"})

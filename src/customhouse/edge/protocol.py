@@ -12,7 +12,7 @@ import asyncio
 import logging
 import socket
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import Any, cast
 
 import httptools
@@ -25,12 +25,12 @@ from customhouse.core.protocol.origin import check_origin
 from customhouse.core.refusal import Reason, Refused
 from customhouse.edge.asgi import ask_application
 from customhouse.edge.framing import MAX_HEADS, Head, Request, head_without_upgrade, judge_frame, remembered
-from customhouse.edge.reply import CallerReply
+from customhouse.edge.reply import CallerReply, whole_head
 from customhouse.gateway.admission import Admission
-from customhouse.gateway.arrival import Arrival
-from customhouse.gateway.exchange import Exchange
+from customhouse.gateway.exchange import JSON, Exchange
 from customhouse.gateway.live import Live
 from customhouse.ports.traffic import Clock
+from customhouse.wire.signal import Carrier
 
 log = logging.getLogger(__name__)
 
@@ -53,11 +53,13 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
 class EncodedHeaders:
     """Headers of every answer, encoded again only when uvicorn has made new ones."""
 
-    __slots__ = ("encoded", "headers")
+    __slots__ = ("encoded", "headers", "usual")
 
     def __init__(self) -> None:
         self.headers: list[tuple[bytes, bytes]] = []
         self.encoded = b""
+        self.usual = b""
+        """The head of the most usual answer, a result in JSON on a connection that stays, up to the number of its bytes."""
 
 
 class Door(msgspec.Struct, frozen=True):
@@ -287,6 +289,8 @@ class Connection(asyncio.Protocol):
             return
         request = cast(Request, self._request)
         request.body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        path, _, request.query = request.target.partition(b"?")
+        request.path = path.decode("latin-1")
         self._request = None
         if self._fresh and (known := remembered(self._fresh, request)) is not None:
             heads = self._door.heads
@@ -307,7 +311,7 @@ class Connection(asyncio.Protocol):
     # One request after the other
 
     def _begin(self, now: float) -> None:
-        self._request = Request(now, headers={})
+        self._request = Request(started=now, headers={})
         self._parts = []
         self._body_bytes = self._head_bytes = self._raw_bytes = 0
         self._in_body = False
@@ -323,8 +327,8 @@ class Connection(asyncio.Protocol):
             self.deadline = 0.0
         if self._half_closed:
             reply.probe()
-        task = reply.task = self._loop.create_task(self._serve(request, reply))
-        self._state.tasks.add(task)
+        carrier = reply.carrier = Carrier(self._serve(request, reply), self._state.tasks)
+        carrier.start()
 
     async def _serve(self, request: Request, reply: CallerReply) -> None:
         door = self._door
@@ -332,17 +336,16 @@ class Connection(asyncio.Protocol):
             door.admission.enter()
         except Refused as refused:
             await self._say_no(refused, request, reply)
-            self._state.tasks.discard(cast(Any, reply.task))
             return
         try:
-            path, _, query = request.target.partition(b"?")
-            name = path.decode("latin-1")
-            if request.method == b"POST" and name in door.live.view.endpoints:
-                passed, mirrored = request.passed, request.has_parameter_headers
-                await door.exchange.answer(Arrival(name, query, request.headers, request.body, request.started, passed, mirrored), reply)
+            if request.method == b"POST" and request.path in door.live.view.endpoints:
+                await door.exchange.answer(request, reply)
                 return
             check_origin(request.headers, door.live.view.hosts, door.live.view.origins)
-            reply.respond(await ask_application(door.application, request.method, path, query, request.headers, request.body))
+            asked = ask_application(
+                door.application, request.method, request.path.encode("latin-1"), request.query, request.headers, request.body
+            )
+            reply.respond(await self._loop.create_task(asked))
         except Refused as refused:
             await self._say_no(refused, request, reply)
         except Exception:  # the exit of the slow routes: a defect is answered, recorded and logged, never swallowed
@@ -350,7 +353,6 @@ class Connection(asyncio.Protocol):
             await self._say_no(Refused(Reason.GATEWAY_BROKE), request, reply)
         finally:
             door.admission.leave()
-            self._state.tasks.discard(cast(Any, reply.task))
 
     async def _say_no(self, refused: Refused, request: Request, reply: CallerReply) -> None:
         path = request.target.partition(b"?")[0].decode("latin-1")
@@ -363,7 +365,7 @@ class Connection(asyncio.Protocol):
             return
         self._broken = True
         self._transport.pause_reading()
-        request = self._request or Request(self._door.clock.monotonic(), headers={})
+        request = self._request or Request(started=self._door.clock.monotonic(), headers={})
         request.refused = refused
         request.keep_alive = False
         self._request = None
@@ -374,13 +376,12 @@ class Connection(asyncio.Protocol):
             self._waiting.append(request)
 
     def _refuse_frame(self, refused: Refused, request: Request | None = None) -> None:
-        request = request or Request(self._door.clock.monotonic(), headers={})
+        request = request or Request(started=self._door.clock.monotonic(), headers={})
         request.keep_alive = False
         self._broken = True
         reply = self._reply = CallerReply(self, request)
-        task = reply.task = self._loop.create_task(self._say_no(refused, request, reply))
-        self._state.tasks.add(task)
-        task.add_done_callback(self._state.tasks.discard)
+        carrier = reply.carrier = Carrier(self._say_no(refused, request, reply), self._state.tasks)
+        carrier.start()
 
     def finished(self, reply: CallerReply, *, keep_alive: bool) -> None:
         """A reply is out; the next request, if one waits, comes now."""
@@ -415,10 +416,9 @@ class Connection(asyncio.Protocol):
         if not self._closing:
             self._transport.write(data)
 
-    async def room(self) -> None:
-        """Return once the client has taken enough of what was sent."""
-        if self._drained is not None:
-            await self._drained
+    def room(self) -> Awaitable[None] | None:
+        """To be awaited until the client has taken enough of what was sent; None if it has."""
+        return self._drained
 
     @property
     def connected(self) -> bool:
@@ -433,11 +433,20 @@ class Connection(asyncio.Protocol):
     @property
     def common_headers(self) -> bytes:
         """Date, kept by uvicorn once a second (RFC 9110 section 6.6.1)."""
+        return self._date().encoded
+
+    @property
+    def usual_head(self) -> bytes:
+        """The head of a result in JSON on a connection that stays, up to the number of its bytes."""
+        return self._date().usual
+
+    def _date(self) -> EncodedHeaders:
         kept = self._door.date
         if kept.headers is not self._state.default_headers:
             kept.headers = self._state.default_headers
             kept.encoded = b"".join([b"%b: %b\r\n" % header for header in kept.headers])
-        return kept.encoded
+            kept.usual = whole_head(200, kept.encoded, JSON, keep_alive=True)
+        return kept
 
     @property
     def ends_after_this(self) -> bool:

@@ -6,11 +6,14 @@ is not buffered by proxies, comments keep it open), basic/patterns/cancellation 
 
 import asyncio
 import http
+from collections.abc import Awaitable
 from typing import Protocol
 
 from customhouse.core.protocol.sse import COMMENT, event
 from customhouse.edge.asgi import Response
 from customhouse.edge.framing import Request
+from customhouse.gateway.exchange import JSON
+from customhouse.wire.signal import Carrier
 
 _STATUS_LINE = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
 _FIXED = b"cache-control: no-store\r\nx-content-type-options: nosniff\r\n"
@@ -29,12 +32,20 @@ class Line(Protocol):
     @property
     def common_headers(self) -> bytes: ...
     @property
+    def usual_head(self) -> bytes: ...
+    @property
     def ends_after_this(self) -> bool: ...
     @property
     def keep_alive_comment_seconds(self) -> float: ...
     def write(self, data: bytes) -> None: ...
-    async def room(self) -> None: ...
+    def room(self) -> Awaitable[None] | None: ...
     def finished(self, reply: "CallerReply", *, keep_alive: bool) -> None: ...
+
+
+def whole_head(status: int, common: bytes, headers: bytes, *, keep_alive: bool) -> bytes:
+    """The head of a whole answer, up to the number of its bytes."""
+    closing = b"" if keep_alive else b"connection: close\r\n"
+    return b"%b%b%b%b%bcontent-length: " % (_STATUS_LINE[status], common, headers, _FIXED, closing)
 
 
 class CallerReply:
@@ -45,13 +56,14 @@ class CallerReply:
         "_cancels",
         "_connection",
         "_done",
+        "_events",
         "_in_doubt",
         "_probes",
         "_request",
         "_streaming",
         "_waits",
         "bytes_out",
-        "task",
+        "carrier",
     )
 
     def __init__(self, connection: Line, request: Request) -> None:
@@ -62,10 +74,13 @@ class CallerReply:
         self._cancels = False
         self._waits = False
         self._in_doubt = False
+        self._events: list[bytes] = []
+        """Events that are to go out together."""
         self._beat: asyncio.TimerHandle | None = None
         self._probes: list[asyncio.TimerHandle] = []
         self.bytes_out = 0
-        self.task: asyncio.Task[None] | None = None
+        self.carrier: Carrier | None = None
+        """Carries the exchange that this reply belongs to."""
 
     @property
     def connected(self) -> bool:
@@ -83,8 +98,13 @@ class CallerReply:
     def lost(self) -> None:
         """The connection is gone."""
         self._stop()
-        if self._cancels and not self._done and self.task is not None:
-            self.task.cancel()
+        if self._cancels and not self._done:
+            self.give_up()
+
+    def give_up(self) -> None:
+        """See `gateway.arrival.Reply`."""
+        if self.carrier is not None:
+            self.carrier.cancel()
 
     def probe(self) -> None:
         """The caller half-closed its side, or went away: only writing tells which. It matters once leaving cancels."""
@@ -103,31 +123,31 @@ class CallerReply:
             self._sign_of_life()
 
     def _sign_of_life(self) -> None:
-        self._begin()
-        self._comment()
+        if not self._done and self._connection.connected:
+            if head := self._begun():
+                self._connection.write(head)
+            self._comment()
 
-    def whole(self, status: int, headers: bytes, body: bytes) -> None:
+    def whole(self, status: int, headers: bytes, *body: bytes) -> None:
         """See `gateway.arrival.Reply`."""
-        if self._streaming:
-            self._write_event(body)
+        if self._streaming or self._events:
+            self.event(b"".join(body))
             self._finish_stream()
             return
         connection, keep_alive = self._connection, self._keep_alive()
-        sent = b"" if self._request.method == b"HEAD" else body  # its length is told all the same (RFC 9110 section 9.3.2)
-        head = b"%b%b%b%b%bcontent-length: %d\r\n\r\n" % (
-            _STATUS_LINE[status],
-            connection.common_headers,
-            headers,
-            _FIXED,
-            b"" if keep_alive else b"connection: close\r\n",
-            len(body),
-        )
-        if len(sent) < _WORTH_NO_COPY_BYTES:
-            connection.write(head + sent)
+        size_bytes = len(body[0]) if len(body) == 1 else sum(map(len, body))
+        if keep_alive and status == 200 and headers is JSON:
+            head = b"%b%d\r\n\r\n" % (connection.usual_head, size_bytes)
         else:
-            connection.write(head)
-            connection.write(sent)
-        self.bytes_out += len(sent)
+            head = b"%b%d\r\n\r\n" % (whole_head(status, connection.common_headers, headers, keep_alive=keep_alive), size_bytes)
+        if self._request.method == b"HEAD":
+            size_bytes, body = 0, ()  # its length is told all the same (RFC 9110 section 9.3.2)
+        if size_bytes < _WORTH_NO_COPY_BYTES:
+            connection.write(b"".join((head, *body)))
+        else:
+            for part in (head, *body):
+                connection.write(part)
+        self.bytes_out += size_bytes
         self._finish(keep_alive)
 
     def respond(self, response: Response) -> None:
@@ -135,27 +155,38 @@ class CallerReply:
         headers = b"".join([b"%b: %b\r\n" % header for header in response.headers if header[0].lower() != b"content-length"])
         self.whole(response.status, headers, response.body)
 
-    async def event(self, data: bytes) -> None:
+    def event(self, data: bytes) -> None:
         """See `gateway.arrival.Reply`."""
-        if not self._connection.connected:
-            return
-        self._begin()
-        self._write_event(data)
-        await self._connection.room()
+        self.bytes_out += len(data)
+        self._events.append(event(data))
+
+    def room(self) -> Awaitable[None] | None:
+        """See `gateway.arrival.Reply`."""
+        if not self._events or not self._connection.connected:
+            return None
+        self._connection.write(self._begun() + self._framed_events())
+        return self._connection.room()
 
     def end(self) -> None:
         """See `gateway.arrival.Reply`."""
-        self._begin()
         self._finish_stream()
 
-    def _begin(self) -> None:
-        if self._streaming or self._done:
-            return
+    def _begun(self) -> bytes:
+        """The head of the stream, if it has not been sent; whoever asks sends it."""
+        if self._streaming:
+            return b""
         self._streaming = True
         framing = b"transfer-encoding: chunked\r\n" if self._request.chunks_allowed else b""
         closing = b"" if self._keep_alive() else b"connection: close\r\n"
-        self._connection.write(b"%b%b%b%b%b\r\n" % (_STATUS_LINE[200], self._connection.common_headers, _STREAM_HEAD, framing, closing))
         self._schedule_beat()
+        return b"%b%b%b%b%b\r\n" % (_STATUS_LINE[200], self._connection.common_headers, _STREAM_HEAD, framing, closing)
+
+    def _framed_events(self) -> bytes:
+        """The events so far as one chunk."""
+        events = self._events
+        data = events[0] if len(events) == 1 else b"".join(events)
+        events.clear()
+        return self._chunk(data) if data else b""
 
     def _keep_alive(self) -> bool:
         return self._request.keep_alive and self._request.chunks_allowed and not self._connection.ends_after_this
@@ -167,23 +198,21 @@ class CallerReply:
     def _comment(self) -> None:
         if self._done or not self._connection.connected:
             return
-        self._write_chunk(COMMENT)
+        self._connection.write(self._chunk(COMMENT))
         if self._beat is not None:
             self._beat.cancel()
         self._schedule_beat()
 
-    def _write_event(self, data: bytes) -> None:
-        self.bytes_out += len(data)
-        self._write_chunk(event(data))
-
-    def _write_chunk(self, data: bytes) -> None:
-        self._connection.write(b"%x\r\n%b\r\n" % (len(data), data) if self._request.chunks_allowed else data)
+    def _chunk(self, data: bytes) -> bytes:
+        return b"%x\r\n%b\r\n" % (len(data), data) if self._request.chunks_allowed else data
 
     def _finish_stream(self) -> None:
+        """The events so far, the last one among them, and the end, in one write."""
         if self._done:
             return
-        if self._request.chunks_allowed:
-            self._connection.write(b"0\r\n\r\n")
+        head = self._begun()
+        last = self._framed_events() if self._events else b""
+        self._connection.write(head + last + (b"0\r\n\r\n" if self._request.chunks_allowed else b""))
         self._finish(self._keep_alive())
 
     def _finish(self, keep_alive: bool) -> None:

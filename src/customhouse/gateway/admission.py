@@ -4,15 +4,14 @@ Kept in this process: one gateway process holds all of them, so nothing is count
 """
 
 import math
-from collections import OrderedDict
 
-from customhouse.core.budget import Bucket, Rate, full, take
+from customhouse.core.budget import FULL, Rate, take
 from customhouse.core.identity import Caller
 from customhouse.core.manifest import ServerDefinition
 from customhouse.core.refusal import Reason, Refused
 
-_MAX_BUCKETS = 100_000
-"""Buckets kept; the least recently used go first, which are the fullest."""
+_MAX_STATES = 100_000
+"""Rates kept of callers, and of tenants. When there are more, those that nobody drew on lately go, which loses nothing; then the oldest."""
 
 
 class Admission:
@@ -22,7 +21,8 @@ class Admission:
         self._caller_rate = caller_rate
         self._tenant_rate = tenant_rate
         self._max_in_flight = max_requests_in_flight
-        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+        self._callers: dict[str, float] = {}
+        self._tenants: dict[str, float] = {}
         self._at_server: dict[str, int] = {}
         self.in_flight = 0
 
@@ -38,15 +38,13 @@ class Admission:
 
     def take(self, caller: Caller, now: float) -> None:
         """One request of a caller, against its own rate and its tenant's. Raises `Refused` RATE_LIMITED."""
-        self._take("c" + caller.context_digest, self._caller_rate, now)
-        self._take("t" + caller.tenant, self._tenant_rate, now)
-
-    def _take(self, key: str, rate: Rate, now: float) -> None:
-        bucket, wait_seconds = take(self._buckets.get(key) or full(rate, now), rate, now)
-        self._buckets[key] = bucket
-        self._buckets.move_to_end(key)
-        if len(self._buckets) > _MAX_BUCKETS:
-            self._buckets.popitem(last=False)
+        key = caller.context_digest
+        self._callers[key], wait_seconds = take(self._callers.get(key, FULL), self._caller_rate, now)
+        if not wait_seconds:
+            key = caller.tenant
+            self._tenants[key], wait_seconds = take(self._tenants.get(key, FULL), self._tenant_rate, now)
+        if len(self._callers) > _MAX_STATES:
+            _drop_full(self._callers, now)
         if wait_seconds:
             after = math.ceil(wait_seconds)
             raise Refused(Reason.RATE_LIMITED, {"retryAfterSeconds": after}, headers=(("Retry-After", str(after)),))
@@ -61,3 +59,10 @@ class Admission:
     def called(self, server: ServerDefinition) -> None:
         """A call at a server has ended."""
         self._at_server[server.name] -= 1
+
+
+def _drop_full(states: dict[str, float], now: float) -> None:
+    for key in [key for key, full_at in states.items() if full_at <= now]:
+        del states[key]
+    while len(states) > _MAX_STATES // 2:
+        del states[next(iter(states))]

@@ -1,33 +1,39 @@
 """What the door hands to an exchange, and what an exchange hands back."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Protocol
 
 import msgspec
+
+from customhouse.core.protocol.envelope import Agreed
 
 
 class Passed:
     """What the door found out about a head that is sent again and again: the same head passes the same view the same way."""
 
-    __slots__ = ("token", "view")
+    __slots__ = ("agreed", "name", "token", "view")
 
     def __init__(self) -> None:
         self.view: object = None
         """The view whose checks the head has passed; None before the first time."""
         self.token = b""
+        self.name: object = None
+        """What the verifier knows the token by."""
+        self.agreed = Agreed()
+        """The envelope that the head agreed with last."""
 
 
 class Arrival(msgspec.Struct, gc=False):
     """A POST request at an MCP endpoint, whole and within the limits, its meaning unread."""
 
-    path: str
-    query: bytes
-    headers: Mapping[bytes, bytes]
+    path: str = ""
+    query: bytes = b""
+    headers: Mapping[bytes, bytes] = {}
     """Names in lower case; a header that decides something is here once."""
-    body: bytes
-    started: float
+    body: bytes = b""
+    started: float = 0.0
     """Monotonic seconds at the first byte of the request."""
-    passed: Passed
+    passed: Passed = msgspec.field(default_factory=Passed)
     """Shared by all requests with this very head."""
     has_parameter_headers: bool = True
     """False only if no `Mcp-Param-*` header came, so that nobody has to look for one."""
@@ -36,11 +42,14 @@ class Arrival(msgspec.Struct, gc=False):
 class Reply(Protocol):
     """The way back to one caller."""
 
-    def whole(self, status: int, headers: bytes, body: bytes) -> None:
-        """Answer at once: header lines, each ended by CRLF, and a body. As the end of a stream: the body as the last event."""
+    def whole(self, status: int, headers: bytes, *body: bytes) -> None:
+        """Answer at once: header lines, each ended by CRLF, and a body in parts. As the end of a stream: the body as the last event."""
 
-    async def event(self, data: bytes) -> None:
-        """One JSON message as an event of a stream, which begins here if it has not begun. Returns when there is room for more."""
+    def event(self, data: bytes) -> None:
+        """One JSON message as an event of a stream, which begins here if it has not begun. It goes out with `room` or with the answer."""
+
+    def room(self) -> Awaitable[None] | None:
+        """Send the events so far. To be awaited, where there is something to await, before there are more."""
 
     def end(self) -> None:
         """End without an answer: an open stream closes, else an empty one is sent."""
@@ -50,6 +59,9 @@ class Reply(Protocol):
 
     def cancel_when_left(self) -> None:
         """From now on a caller that goes away cancels the exchange (2026-07-28, basic/patterns/cancellation)."""
+
+    def give_up(self) -> None:
+        """Cancel the exchange that this is the way back of: its client does not want the answer any more."""
 
     @property
     def connected(self) -> bool:

@@ -21,8 +21,16 @@ from customhouse.core.permit import Permit, permit
 from customhouse.core.protocol.envelope import InEnvelope, Message, read_message
 from customhouse.core.protocol.origin import check_origin
 from customhouse.core.protocol.paramheaders import headers_for, mismatch
-from customhouse.core.protocol.results import answer_bytes, refusal, relayed, relayed_error, stamped, tool_error
-from customhouse.core.protocol.revisions import LOG_LEVELS, META_LOG_LEVEL, NAMED_BY, PREFIX
+from customhouse.core.protocol.results import answer_around, answer_bytes, refusal, relayed, relayed_error, stamped, tool_error
+from customhouse.core.protocol.revisions import (
+    LOG_LEVELS,
+    META_CAPABILITIES,
+    META_CLIENT,
+    META_LOG_LEVEL,
+    META_VERSION,
+    NAMED_BY,
+    PREFIX,
+)
 from customhouse.core.protocol.tracing import trace_id_of
 from customhouse.core.record import Record
 from customhouse.core.refusal import Reason, Refused
@@ -30,7 +38,7 @@ from customhouse.gateway.admission import Admission
 from customhouse.gateway.arrival import Arrival, Reply
 from customhouse.gateway.live import Live, View
 from customhouse.gateway.session import Peer, Peers, severe_enough
-from customhouse.gateway.trail import Trail
+from customhouse.gateway.trail import comes_from, intent_of, means, opened
 from customhouse.ports.traffic import Ask, Clock, Ledger, Upstreams, Verifier
 
 log = logging.getLogger(__name__)
@@ -43,6 +51,15 @@ JSON = b"content-type: application/json\r\n"
 NOT_RELAYED = frozenset({"_meta", "task", "requestState"})
 """Parameters that never travel on: `_meta` is made anew; tasks are not relayed; and a state that no server gave to this caller through the
 gateway was given to somebody else, whom the server could not tell apart behind the gateway's one credential."""
+
+PLAIN_CALL = frozenset({"name", "arguments", "_meta"})
+"""The parameters of most calls of tools: nothing else has to travel."""
+
+ERA_WORD = (Era.LEGACY.value, Era.MODERN.value)
+"""By whether it is the modern one."""
+
+OF_THE_HOP = frozenset({META_VERSION, META_CAPABILITIES, META_CLIENT, META_LOG_LEVEL, "progressToken"})
+"""Members of `_meta` that concern the client's connection alone."""
 
 NOTIFICATIONS = frozenset(
     {"notifications/initialized", "notifications/cancelled", "notifications/progress", "notifications/roots/list_changed"}
@@ -58,6 +75,13 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     status: int
     headers: bytes
     body: bytes
+    rest: tuple[bytes, ...] = ()
+    """What follows the body, kept apart because it is long and shared: a list is encoded once and never copied."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Of body and rest."""
+        return len(self.body) + sum(map(len, self.rest))
 
 
 class Call(msgspec.Struct, gc=False):
@@ -68,7 +92,7 @@ class Call(msgspec.Struct, gc=False):
     endpoint: Endpoint
     arrival: Arrival
     reply: Reply
-    trail: Trail
+    trail: Record
     view: View
 
     @property
@@ -114,7 +138,7 @@ class Exchange:
 
     async def answer(self, arrival: Arrival, reply: Reply) -> None:
         """Answer one request. Raises nothing but cancellation, after it was recorded."""
-        trail = Trail(self.new_id(), arrival.path, arrival.started, len(arrival.body))
+        trail = opened(self.new_id(), arrival.path, len(arrival.body))
         cancelled: asyncio.CancelledError | None = None
         try:
             answer = await self._carry(arrival, reply, trail)
@@ -127,17 +151,17 @@ class Exchange:
             log.exception("call %s broke the gateway", trail.call_id)
             answer = self._refuse(Refused(Reason.GATEWAY_BROKE), trail)
         try:
-            await self._close(trail, reply.bytes_out + (len(answer.body) if answer else 0))
+            await self._close(trail, arrival.started, reply.bytes_out + (answer.size_bytes if answer else 0))
         except Refused as unrecorded:
             answer = self._refuse(unrecorded, trail)
         if answer is not None:
-            reply.whole(answer.status, answer.headers, answer.body)
+            reply.whole(answer.status, answer.headers, answer.body, *answer.rest)
         else:
             reply.end()
         if cancelled is not None and not reply.connected:
             raise cancelled
 
-    async def _carry(self, arrival: Arrival, reply: Reply, trail: Trail) -> Answer | None:
+    async def _carry(self, arrival: Arrival, reply: Reply, trail: Record) -> Answer | None:
         view = self.live.view
         # 1. The door: a page from elsewhere, a form, a client that could not read the answer.
         if arrival.passed.view is not view:
@@ -148,7 +172,9 @@ class Exchange:
         endpoint = view.endpoints[arrival.path]
 
         # 2. Who is asking.
-        caller = trail.caller = await self._identify(arrival, endpoint)
+        passed = arrival.passed
+        caller = (self.verifier.known(passed.name) if passed.view is view else None) or await self._identify(arrival, endpoint)
+        comes_from(trail, caller)
         if not endpoint.serves(caller):
             raise Refused(Reason.UNKNOWN_PATH)
 
@@ -156,8 +182,8 @@ class Exchange:
         self.admission.take(caller, self.clock.monotonic())
 
         # 4. What is said, strictly read, and the headers against it.
-        message = read_message(arrival.body, arrival.headers)
-        trail.method, trail.era, trail.revision = message.method, message.era.value, message.revision
+        message = read_message(arrival.body, arrival.headers, passed.agreed)
+        trail.method, trail.era, trail.revision = message.method, ERA_WORD[message.era is Era.MODERN], message.revision
         if message.is_notification and message.method not in NOTIFICATIONS:
             trail.method = "notifications/other"  # a name that a client made up stays out of labels
         trail.trace_id = trace_id_of(message.meta) or trail.call_id
@@ -175,11 +201,12 @@ class Exchange:
     async def _identify(self, arrival: Arrival, endpoint: Endpoint) -> Caller:
         """The caller behind the bearer token. Refusals carry the challenge of RFC 9728 section 5.1."""
         try:
-            if arrival.passed.view is not self.live.view:
-                arrival.passed.token = bearer_token(arrival)
-                arrival.passed.view = self.live.view
-            token = arrival.passed.token
-            return self.verifier.known(token, endpoint.resource) or await self.verifier.verify(token, endpoint.resource)
+            passed = arrival.passed
+            if passed.view is not self.live.view:
+                passed.token = bearer_token(arrival)
+                passed.name = self.verifier.name_of(passed.token, endpoint.resource)
+                passed.view = self.live.view
+            return self.verifier.known(passed.name) or await self.verifier.verify(passed.token, endpoint.resource)
         except Refused as refused:
             if refused.reason.row.status == 401:
                 error = "" if refused.reason is Reason.NO_TOKEN else "invalid_token"
@@ -233,7 +260,8 @@ class Exchange:
             self._lists[key] = encoded
         call.trail.outcome = "listed"
         call.trail.policy_digest = view.policy.digest
-        return Answer(200, JSON, answer_bytes(message.id, encoded))
+        begin, end = answer_around(message.id)
+        return Answer(200, JSON, begin, (encoded, end))
 
     def _own(self, call: Call, result: Mapping[str, Any]) -> Answer:
         message = call.message
@@ -263,7 +291,7 @@ class Exchange:
             return Answer(200, JSON, tool_error(refused, call.message.id, call.message.era, call.view.server_info))
         granted = self._admit(call, entry, arguments)
         mirrored = mirrored_headers(tool, arguments, call.arrival) if call.message.era is Era.MODERN else ()
-        return await self._relay(call, entry, granted, {**params, "name": tool.name, "arguments": arguments}, mirrored)
+        return await self._relay(call, entry, granted, travelling(params, {"name": tool.name, "arguments": arguments}), mirrored)
 
     async def _get_prompt(self, call: Call) -> Answer | None:
         params = call.message.params
@@ -271,13 +299,13 @@ class Exchange:
         entry = prompt.entry
         self._may_see(call, entry)
         self._digest(call, params.get("arguments"))
-        return await self._relay(call, entry, self._admit(call, entry, {}), {**params, "name": prompt.name})
+        return await self._relay(call, entry, self._admit(call, entry, {}), travelling(params, {"name": prompt.name}))
 
     async def _read_resource(self, call: Call) -> Answer | None:
         params = call.message.params
         entry = call.endpoint.resource_at(params.get("uri")).entry(str(params.get("uri")), call.view.policy)
         self._may_see(call, entry)
-        return await self._relay(call, entry, self._admit(call, entry, {}), params)
+        return await self._relay(call, entry, self._admit(call, entry, {}), travelling(params, {}))
 
     async def _complete(self, call: Call) -> Answer | None:
         """Completion of an argument: allowed to whoever may get the prompt or read the resource that it belongs to."""
@@ -295,11 +323,11 @@ class Exchange:
             raise Refused(Reason.INVALID_PARAMS, message="`ref` names neither a prompt nor a resource.")
         self._may_see(call, entry)
         self._digest(call, params.get("argument"))
-        return await self._relay(call, entry, self._admit(call, entry, {}), params)
+        return await self._relay(call, entry, self._admit(call, entry, {}), travelling(params, {}))
 
     def _may_see(self, call: Call, entry: Entry) -> None:
         """What a caller may not even list answers like a name that does not exist."""
-        call.trail.means(entry.server, entry.name, entry.pin_digest, entry.effect)
+        means(call.trail, entry.server, entry.name, entry.pin_digest, entry.effect)
         if entry.server.tenant != call.caller.tenant or not call.view.policy.visible(call.caller, entry.action):
             call.trail.decision, call.trail.policy_digest = "deny", call.view.policy.digest
             raise Refused(Reason.UNKNOWN_NAME, {"uri": entry.name} if entry.kind != "tool" and entry.kind != "prompt" else {})
@@ -332,18 +360,18 @@ class Exchange:
         self.admission.call(entry.server)
         legacy = message.era is Era.LEGACY
         if legacy:  # a modern client cancels by leaving
-            self._peers.begin(call.peer, message.id)
+            self._peers.begin(call.peer, message.id, call.reply)
         try:
             if entry.changes_things or not self.ledger.writable:
-                await self.ledger.append(trail.record("intent", self.clock.now(), self.clock.monotonic(), 0), durable=True)
-            trail.upstream_era = message.era.value
+                await self.ledger.append(intent_of(trail, self.clock.now(), self._took_us(call.arrival.started)), durable=True)
+            trail.upstream_era = trail.era
             least = self._least_level(call)
             ask = Ask(
                 message.method,
-                {key: value for key, value in params.items() if key not in NOT_RELAYED},
+                params,
                 message.era,
-                trail.started + entry.call_timeout_seconds,
-                {key: value for key, value in message.meta.items() if not key.startswith(PREFIX) and key != "progressToken"},
+                call.arrival.started + entry.call_timeout_seconds,
+                {} if message.meta.keys() <= OF_THE_HOP else travelling_meta(message.meta),
                 message.progress_token is not None,
                 least if message.era is Era.MODERN else "",
                 mirrored,
@@ -359,7 +387,7 @@ class Exchange:
             raise
         finally:
             if legacy:
-                self._peers.finish(call.peer, message.id)
+                self._peers.finish(call.peer, message.id, call.reply)
             self.admission.called(entry.server)
         if answered.error is not None:
             return self._relayed_error(call, answered.error)
@@ -386,15 +414,15 @@ class Exchange:
 
     async def refuse_frame(self, refused: Refused, path: str, started: float) -> Answer:
         """Word and record a refusal of something that never became a request."""
-        trail = Trail(self.new_id(), path[:256], started, 0)
+        trail = opened(self.new_id(), path[:256], 0)
         answer = self._refuse(refused, trail)
         try:
-            await self._close(trail, len(answer.body))
+            await self._close(trail, started, len(answer.body))
         except Refused as unrecorded:
             answer = self._refuse(unrecorded, trail)
         return answer
 
-    def _refuse(self, refused: Refused, trail: Trail) -> Answer:
+    def _refuse(self, refused: Refused, trail: Record) -> Answer:
         trail.outcome, trail.note = refused.reason.name, refused.note or trail.note
         message_id, era = (refused.message_id, refused.era) if isinstance(refused, InEnvelope) else (None, Era.MODERN)
         if isinstance(refused, InEnvelope):
@@ -403,14 +431,17 @@ class Exchange:
         headers = b"".join(f"{name}: {value}\r\n".encode("latin-1") for name, value in refused.headers)
         return Answer(status, JSON + headers, body)
 
-    async def _close(self, trail: Trail, bytes_out: int) -> None:
-        record = trail.record("closing", self.clock.now(), self.clock.monotonic(), bytes_out)
+    async def _close(self, trail: Record, started: float, bytes_out: int) -> None:
+        trail.at, trail.took_us, trail.bytes_out = self.clock.now(), self._took_us(started), bytes_out
         try:
-            await self.ledger.append(record, durable=False)
+            await self.ledger.append(trail, durable=False)
         except Refused as unrecorded:
-            self.observe(msgspec.structs.replace(record, outcome=unrecorded.reason.name))
+            self.observe(msgspec.structs.replace(trail, outcome=unrecorded.reason.name))
             raise
-        self.observe(record)
+        self.observe(trail)
+
+    def _took_us(self, started: float) -> int:
+        return int((self.clock.monotonic() - started) * 1e6)
 
 
 class Passing:
@@ -422,13 +453,29 @@ class Passing:
         self._call = call
         self._least = least
 
-    async def notify(self, method: str, params: dict[str, Any]) -> None:
+    def notify(self, method: str, params: dict[str, Any]) -> None:
         """See `ports.traffic.Listener`. The caller's own progress token takes the place of the gateway's."""
         if method == "notifications/progress":
-            params = {**params, "progressToken": self._call.message.progress_token}
+            params["progressToken"] = self._call.message.progress_token
         elif not self._least or not severe_enough(params.get("level"), self._least):
             return
-        await self._call.reply.event(_encode({"jsonrpc": "2.0", "method": method, "params": params}))
+        self._call.reply.event(_encode({"jsonrpc": "2.0", "method": method, "params": params}))
+
+    def room(self) -> Awaitable[None] | None:
+        """See `ports.traffic.Listener`."""
+        return self._call.reply.room()
+
+
+def travelling(params: Mapping[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """The parameters for the server: those of the client that travel on, with the judged ones in their place."""
+    if params.keys() <= PLAIN_CALL and len(own) == 2:
+        return own
+    return {key: value for key, value in params.items() if key not in NOT_RELAYED} | own
+
+
+def travelling_meta(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of `_meta` that travel on to the server: those of vendors and of traces."""
+    return {key: value for key, value in meta.items() if not key.startswith(PREFIX) and key != "progressToken"}
 
 
 def asked_name(message: Message) -> str:

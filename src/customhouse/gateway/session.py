@@ -4,11 +4,10 @@ The legacy front is stateless: no session id is minted, so what must be remember
 bounded memory.
 """
 
-import asyncio
 from collections import OrderedDict
-from typing import cast
 
 from customhouse.core.protocol.revisions import LOG_LEVELS
+from customhouse.gateway.arrival import Reply
 
 _MAX_LEVELS = 10_000
 _DEFAULT_LEVEL = "info"
@@ -23,7 +22,7 @@ class Peers:
 
     def __init__(self) -> None:
         self._levels: OrderedDict[Peer, str] = OrderedDict()
-        self._in_flight: dict[tuple[Peer, str | int], list[asyncio.Task[None]]] = {}
+        self._in_flight: dict[tuple[Peer, str | int], list[Reply]] = {}
 
     def set_level(self, peer: Peer, level: str) -> None:
         """Remember the least severity this peer wants to hear."""
@@ -36,15 +35,15 @@ class Peers:
         """The least severity this peer wants to hear; `info` until it said something."""
         return self._levels.get(peer, _DEFAULT_LEVEL)
 
-    def begin(self, peer: Peer, message_id: str | int) -> None:
-        """The running task carries this request."""
-        self._in_flight.setdefault((peer, message_id), []).append(_running())
+    def begin(self, peer: Peer, message_id: str | int, reply: Reply) -> None:
+        """A request is on its way; this is the way back."""
+        self._in_flight.setdefault((peer, message_id), []).append(reply)
 
-    def finish(self, peer: Peer, message_id: str | int) -> None:
-        """The running task has carried this request to its end."""
-        tasks = self._in_flight[(peer, message_id)]
-        tasks.remove(_running())
-        if not tasks:
+    def finish(self, peer: Peer, message_id: str | int, reply: Reply) -> None:
+        """The request has come to its end."""
+        replies = self._in_flight[(peer, message_id)]
+        replies.remove(reply)
+        if not replies:
             del self._in_flight[(peer, message_id)]
 
     def cancel(self, peer: Peer, message_id: object) -> bool:
@@ -52,14 +51,11 @@ class Peers:
         since a receiver may ignore a cancellation but must not end somebody else's call."""
         if type(message_id) is not str and type(message_id) is not int:
             return False
-        tasks = self._in_flight.get((peer, message_id), [])
-        if len(tasks) != 1:
+        replies = self._in_flight.get((peer, message_id), [])
+        if len(replies) != 1:
             return False
-        return tasks[0].cancel()
-
-
-def _running() -> "asyncio.Task[None]":
-    return cast("asyncio.Task[None]", asyncio.current_task())
+        replies[0].give_up()
+        return True
 
 
 def severe_enough(level: object, least: str) -> bool:

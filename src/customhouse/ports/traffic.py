@@ -1,6 +1,6 @@
 """What the data plane asks of the world."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -14,8 +14,11 @@ from customhouse.core.record import Record
 class Verifier(Protocol):
     """Turns a bearer token into a caller."""
 
-    def known(self, token: bytes, resource: str) -> Caller | None:
-        """The caller of a token that was verified before for this resource and is still valid; None: ask `verify`.
+    def name_of(self, token: bytes, resource: str) -> object:
+        """What a token for a resource is known by: equal for equal tokens, and worthless to whoever reads it in memory."""
+
+    def known(self, name: object) -> Caller | None:
+        """The caller of a token that was verified before and is still valid; None: ask `verify`.
 
         Synchronous and cheap: it is on the path of every call.
         """
@@ -69,8 +72,11 @@ class UpstreamAnswer(msgspec.Struct, gc=False):
 class Listener(Protocol):
     """Hears what a server says while it works on a call."""
 
-    async def notify(self, method: str, params: dict[str, Any]) -> None:
-        """A progress or log message of this very call. Returns when there is room for the next one."""
+    def notify(self, method: str, params: dict[str, Any]) -> None:
+        """A progress or log message of this very call."""
+
+    def room(self) -> Awaitable[None] | None:
+        """What was said so far goes out now, together. Awaited, where there is something to await, before more is read."""
 
 
 class Upstreams(Protocol):

@@ -6,16 +6,22 @@ Reading pauses while nobody takes what has arrived, so a slow reader slows the s
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import cast
 
 import httptools
+import msgspec
+
+from customhouse.wire.signal import Signal
 
 _HIGH_WATER_BYTES = 262_144
 """What may wait for the reader of one reply before the socket is left alone: four reads of 64 KiB."""
 
 _MAX_HEAD_BYTES = 65_536
 """Status line and headers of a reply; common servers send less than 1 KiB."""
+
+_MAX_KNOWN_HEADS = 64
+"""Heads of replies kept per server. Those of one second differ by the length of the body alone; when there are more, all are dropped."""
 
 
 class ReplyBroken(Exception):
@@ -29,24 +35,20 @@ class ReplyBroken(Exception):
 class Reply:
     """The reply to one request, as it arrives."""
 
-    __slots__ = ("_broken", "_chunks", "_connection", "_held", "_waiter", "complete", "head_arrived", "headers", "heard", "status")
+    __slots__ = ("_broken", "_chunks", "_connection", "_held", "_takes", "_waits", "complete", "head_arrived", "headers", "heard", "status")
 
     def __init__(self, connection: "ClientConnection") -> None:
         self._connection = connection
         self._chunks: deque[bytes] = deque()
         self._held = 0
-        self._waiter: asyncio.Future[None] | None = None
+        self._waits: Signal | None = None
+        self._takes: Callable[[bytes], bool] | None = None
         self._broken: ReplyBroken | None = None
         self.status = 0
         self.headers: dict[bytes, bytes] = {}
         self.heard = False
         self.head_arrived = False
         self.complete = False
-
-    async def head(self) -> None:
-        """Wait for the status and headers. Raises `ReplyBroken`."""
-        while not self.head_arrived:
-            await self._wait()
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Raises `ReplyBroken` if it ends before its framing says so."""
@@ -58,7 +60,33 @@ class Reply:
                 yield chunk
             if self.complete:
                 return
-            await self._wait()
+            await self.more()
+
+    @property
+    def unread(self) -> bool:
+        """Something has arrived and was not taken yet."""
+        return bool(self._chunks)
+
+    def arrived(self) -> bytes:
+        """All that has arrived and was not taken yet."""
+        chunks = self._chunks
+        if not chunks:
+            return b""
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        self.take()
+        return data
+
+    def at_once(self, max_bytes: int) -> bytes | None:
+        """The whole body, if it is complete, in one piece and no larger than `max_bytes`; it stays until `take`."""
+        if self.complete and len(self._chunks) == 1 and len(self._chunks[0]) <= max_bytes:
+            return self._chunks[0]
+        return None
+
+    def take(self) -> None:
+        """What has arrived has been read."""
+        self._chunks.clear()
+        self._held = 0
+        self._connection.room(0)
 
     async def body(self, max_bytes: int) -> bytes | None:
         """The whole body, or None if it is larger than `max_bytes`."""
@@ -75,50 +103,65 @@ class Reply:
                 return None
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    def whole(self, known: "KnownHead", body: bytes) -> None:
+        """All of it has arrived at once, under a head that was read before."""
+        self.status, self.headers = known.status, known.headers
+        self._chunks.append(body)
+        self._held = len(body)
+        self.head_arrived = self.complete = True
+
     def feed(self, chunk: bytes) -> int:
         """Take a piece of the body; the number of bytes that wait for the reader."""
         self._chunks.append(chunk)
         self._held += len(chunk)
-        self._wake()
         return self._held
 
-    def finish(self) -> None:
-        """The framing says that this is all."""
-        self.complete = True
-        self._wake()
-
-    def arrived(self) -> None:
-        """Status and headers are there."""
-        self.head_arrived = True
-        self._wake()
+    def wake(self) -> None:
+        """Run whoever waits on: something has arrived. It may send the next request on the same connection at once."""
+        waits = self._waits
+        if waits is not None:
+            if self._takes is not None and self._chunks and not self._takes(self.arrived()) and not self.complete:
+                return
+            self._waits = self._takes = None
+            waits.set()
 
     def fail(self, sentence: str) -> None:
         """Nothing more will come."""
         if not self.complete:
             self._broken = ReplyBroken(sentence, heard=self.heard)
-            self._wake()
+            waits, self._waits = self._waits, None
+            if waits is not None:
+                waits.fail(self._broken)
 
-    async def _wait(self) -> None:
+    def more(self, takes: Callable[[bytes], bool] | None = None) -> Signal:
+        """Await this until something more has arrived. Raises `ReplyBroken`, here or where it is awaited.
+
+        `takes` is handed what arrives of the body, and says when whoever awaits has to run on.
+        """
         if self._broken is not None:
             raise self._broken
-        self._waiter = self._connection.loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        self._takes = takes
+        waits = self._waits = Signal(self._connection.loop)
+        return waits
 
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+
+class KnownHead(msgspec.Struct, frozen=True, gc=False):
+    """The head of a reply that was read once: the same bytes at the same place mean the same again."""
+
+    status: int
+    headers: dict[bytes, bytes]
+    """Shared by every reply with this head; nobody changes it."""
+    body_bytes: int
 
 
 class ClientConnection(asyncio.Protocol):
     """A connection that carries one request at a time."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, known_heads: dict[bytes, KnownHead] | None = None) -> None:
         self.loop = loop
         self.closed = False
         self.idle_since = 0.0
+        self._known_heads = {} if known_heads is None else known_heads
         self._transport: asyncio.Transport
         self._parser: httptools.HttpResponseParser
         self._reply: Reply | None = None
@@ -126,20 +169,27 @@ class ClientConnection(asyncio.Protocol):
         self._framed = False
         self._head_bytes = 0
         self._paused = False
+        self._fresh = b""
+        """What arrived, where it began a reply: its head is kept if the reply turns out to be all of it."""
 
     # What the pool's user does.
 
     def send(self, request: bytes) -> Reply:
         """Send one whole request; the reply fills as it arrives."""
-        self._reply = Reply(self)
+        reply = self._reply = Reply(self)
         self._reusable = False
         self._framed = False
         self._head_bytes = 0
         if self.closed:
-            self._reply.fail("The connection was closed before the request was sent.")
+            reply.fail("The connection was closed before the request was sent.")
         else:
             self._transport.write(request)
-        return self._reply
+        return reply
+
+    @property
+    def whole(self) -> bool:
+        """The last reply is complete, and neither side has said that it was the last one."""
+        return self._reusable and not self._paused and not self.closed
 
     @property
     def reusable(self) -> bool:
@@ -170,7 +220,12 @@ class ClientConnection(asyncio.Protocol):
         if reply is None or reply.complete:
             self.abort()  # nobody asked: a server that speaks first is not answered
             return
-        reply.heard = True
+        if not reply.heard:
+            reply.heard = True
+            if self._is_known(data, reply):
+                reply.wake()
+                return
+            self._fresh = data
         if not reply.head_arrived:
             self._head_bytes += len(data)
         try:
@@ -180,6 +235,29 @@ class ClientConnection(asyncio.Protocol):
             return
         if not reply.head_arrived and self._head_bytes > _MAX_HEAD_BYTES:
             self._break("The head of the reply is too large.")
+            return
+        self._fresh = b""
+        reply.wake()
+
+    def _is_known(self, data: bytes, reply: Reply) -> bool:
+        """A whole reply whose head was read before needs no parser, which stands between two replies and stays there."""
+        end = data.find(b"\r\n\r\n") + 4
+        known = self._known_heads.get(data[:end])
+        if known is None or len(data) - end != known.body_bytes:
+            return False
+        self._reusable = True
+        reply.whole(known, data[end:])
+        return True
+
+    def _remember(self, reply: Reply) -> None:
+        """Keep the head of a plain reply that came whole and alone."""
+        data, length = self._fresh, reply.headers.get(b"content-length", b"")
+        end = data.find(b"\r\n\r\n") + 4
+        if end < 4 or not length.isdigit() or len(data) - end != int(length) or b"transfer-encoding" in reply.headers:
+            return
+        if len(self._known_heads) >= _MAX_KNOWN_HEADS:
+            self._known_heads.clear()
+        self._known_heads[data[:end]] = KnownHead(reply.status, reply.headers, int(length))
 
     def eof_received(self) -> bool:
         return False
@@ -188,7 +266,8 @@ class ClientConnection(asyncio.Protocol):
         self.closed = True
         if self._reply is not None and not self._reply.complete:
             if self._reply.head_arrived and not self._framed and exc is None:
-                self._reply.finish()  # RFC 9112 section 6.3: without length or chunks the body ends with the connection
+                self._reply.complete = True  # RFC 9112 section 6.3: without length or chunks the body ends with the connection
+                self._reply.wake()
             else:
                 self._reply.fail("The connection ended before the reply was complete.")
 
@@ -209,7 +288,7 @@ class ClientConnection(asyncio.Protocol):
         reply = cast(Reply, self._reply)
         reply.status = self._parser.get_status_code()
         if reply.status >= 200:
-            reply.arrived()
+            reply.head_arrived = True
 
     def on_body(self, body: bytes) -> None:
         if cast(Reply, self._reply).feed(body) > _HIGH_WATER_BYTES and not self._paused:
@@ -221,13 +300,20 @@ class ClientConnection(asyncio.Protocol):
         if reply.status < 200:
             reply.headers.clear()  # an interim reply: the real one follows
             self._framed = False
+            self._fresh = b""
             return
         self._reusable = self._parser.should_keep_alive()
-        reply.finish()
+        reply.complete = True
+        if self._fresh and self._reusable:
+            self._remember(reply)
 
     def _break(self, sentence: str) -> None:
-        cast(Reply, self._reply).fail(sentence)
+        reply = cast(Reply, self._reply)
         self.abort()
+        if reply.complete:
+            reply.wake()
+        else:
+            reply.fail(sentence)
 
 
 class Pool:
@@ -235,6 +321,8 @@ class Pool:
 
     def __init__(self, idle_seconds: float, max_idle: int) -> None:
         self._idle: deque[ClientConnection] = deque()
+        self.known_heads: dict[bytes, KnownHead] = {}
+        """Heads of replies that were read, shared by the connections."""
         self._idle_seconds = idle_seconds
         self._max_idle = max_idle
 
@@ -249,9 +337,9 @@ class Pool:
 
     def give_back(self, connection: ClientConnection, now: float) -> None:
         """Keep a connection for the next call, or end it if it cannot carry one."""
-        if connection.reusable and len(self._idle) < self._max_idle:
+        if connection.whole and len(self._idle) < self._max_idle:
             connection.idle_since = now
-            self._idle.append(connection)
+            self._idle.append(connection)  # `take` looks at it once more
         else:
             connection.abort()
 

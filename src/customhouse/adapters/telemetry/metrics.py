@@ -4,6 +4,7 @@ Counted by server, method and outcome, all from closed sets, so the number of se
 send.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -41,12 +42,7 @@ class RecordMetrics(Collector):
         seconds = record.took_us / 1e6
         series.count += 1
         series.seconds += seconds
-        position = 0
-        for bound in BUCKETS_SECONDS:
-            if seconds <= bound:
-                break
-            position += 1
-        series.buckets[position] += 1
+        series.buckets[bisect_left(BUCKETS_SECONDS, seconds)] += 1
 
     def exposition(self) -> bytes:
         """All metrics in the Prometheus text format."""

@@ -11,10 +11,13 @@ import msgspec
 
 from customhouse.core.protocol.reading import MAX_SAFE_INTEGER, read_json, read_members
 from customhouse.core.refusal import Reason, Refused
+from customhouse.ports.traffic import UpstreamAnswer
 
 OWN_HOP = frozenset({-32020, -32022, -32700, -32600})
 """Errors that describe the gateway's own request to the server; the client never sees them as its own."""
 
+MODERN_ERRORS = frozenset({-32020, -32021, -32022})
+"""Errors that only a server of the modern era knows."""
 
 _LONGEST_WAIT_DIGITS = 6
 """Digits of a Retry-After that is passed on: eleven days."""
@@ -88,6 +91,31 @@ def plain_result(data: bytes, own_id: int) -> dict[str, msgspec.Raw] | None:
         return read_members(data[len(head) : -1])
     except ValueError:
         return None
+
+
+def plain_progress(data: bytes) -> dict[str, Any] | None:
+    """The parameters of a progress notification in the form that servers send most, read strictly; see `plain_result`."""
+    if not (data.startswith(_PROGRESS) and data.endswith(b"}")):
+        return None
+    try:
+        params = read_json(data[len(_PROGRESS) : -1])
+    except Refused:
+        return None  # read the long way, which says what is wrong
+    return params if type(params) is dict else None
+
+
+_PROGRESS = b'{"jsonrpc":"2.0","method":"notifications/progress","params":'
+
+
+def answer_of(message: Message) -> UpstreamAnswer:
+    """The result or error of an answer. Raises `Refused` for an error that describes the gateway's own request."""
+    result = message.result()
+    if result is not None:
+        return UpstreamAnswer(result)
+    error = message.error()
+    if error["code"] in OWN_HOP and error["code"] not in MODERN_ERRORS:
+        raise broken(f"error {error['code']} for the gateway's request")
+    return UpstreamAnswer(None, error)
 
 
 def decoded(members: Mapping[str, msgspec.Raw]) -> dict[str, Any]:

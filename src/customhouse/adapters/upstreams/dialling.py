@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from customhouse.core.address import may_connect
 from customhouse.core.manifest import ServerDefinition
 from customhouse.core.refusal import Reason, Refused
-from customhouse.wire.client import ClientConnection
+from customhouse.wire.client import ClientConnection, KnownHead
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ def address_of(url: str) -> Address:
     return Address(parts.hostname or "", port, target, parts.netloc, tls)
 
 
-async def dial(server: ServerDefinition, address: Address, tls: ssl.SSLContext) -> ClientConnection:
-    """A new connection. Raises `Refused` ADDRESS_REFUSED or UPSTREAM_UNREACHABLE."""
+async def dial(server: ServerDefinition, address: Address, tls: ssl.SSLContext, known_heads: dict[bytes, KnownHead]) -> ClientConnection:
+    """A new connection, which shares what is known of the server's heads. Raises `Refused` ADDRESS_REFUSED or UPSTREAM_UNREACHABLE."""
     if not address.tls and not address.names_loopback:
         raise Refused(Reason.ADDRESS_REFUSED, note="plain http to a host that is not loopback")
     loop = asyncio.get_running_loop()
@@ -64,19 +64,21 @@ async def dial(server: ServerDefinition, address: Address, tls: ssl.SSLContext) 
             ]
             if not allowed:
                 raise Refused(Reason.ADDRESS_REFUSED, note=f"{address.host} resolves to {sorted({str(w[0]) for *_, w in found})}")
-            return await _first_that_answers(allowed, address, tls)
+            return await _first_that_answers(allowed, address, tls, known_heads)
     except TimeoutError as slow:
         raise Refused(Reason.UPSTREAM_UNREACHABLE, note="no connection in time") from slow
     except (OSError, ssl.SSLError) as broken:
         raise Refused(Reason.UPSTREAM_UNREACHABLE, note=f"{type(broken).__name__}: {broken}") from broken
 
 
-async def _first_that_answers(allowed: Sequence[tuple[int, tuple[object, ...]]], address: Address, tls: ssl.SSLContext) -> ClientConnection:
+async def _first_that_answers(
+    allowed: Sequence[tuple[int, tuple[object, ...]]], address: Address, tls: ssl.SSLContext, known_heads: dict[bytes, KnownHead]
+) -> ClientConnection:
     loop = asyncio.get_running_loop()
     for position, (family, where) in enumerate(allowed):
         try:
             _, connection = await loop.create_connection(
-                lambda: ClientConnection(loop),
+                lambda: ClientConnection(loop, known_heads),
                 host=str(where[0]),
                 port=address.port,
                 family=family,

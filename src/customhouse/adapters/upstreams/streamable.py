@@ -11,13 +11,25 @@ import itertools
 import logging
 import ssl
 from collections import OrderedDict
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from customhouse import __version__
-from customhouse.adapters.upstreams.answers import OWN_HOP, Message, broken, decoded, judge_status, plain_result, read_answer
-from customhouse.adapters.upstreams.dialling import address_of, dial
+from customhouse.adapters.upstreams.answers import (
+    MODERN_ERRORS,
+    Message,
+    answer_of,
+    broken,
+    decoded,
+    judge_status,
+    plain_result,
+    read_answer,
+)
+from customhouse.adapters.upstreams.dialling import Address, address_of, dial
+from customhouse.adapters.upstreams.stream import CallStream
 from customhouse.core.manifest import Era, ServerDefinition
 from customhouse.core.permit import Errand, Permit
 from customhouse.core.protocol.paramheaders import encode_value
@@ -32,10 +44,10 @@ from customhouse.core.protocol.revisions import (
     NEWEST_LEGACY,
     NEWEST_MODERN,
 )
-from customhouse.core.protocol.sse import EventReader, EventTooLarge
 from customhouse.core.refusal import Reason, Refused
 from customhouse.ports.traffic import Ask, Clock, Listener, Secrets, UpstreamAnswer
-from customhouse.wire.client import ClientConnection, Pool, Reply, ReplyBroken
+from customhouse.wire.client import ClientConnection, KnownHead, Pool, Reply, ReplyBroken
+from customhouse.wire.deadlines import Deadlines
 
 log = logging.getLogger(__name__)
 
@@ -60,22 +72,27 @@ MAX_HEADS = 1_024
 """Request heads kept per server; when there are more, all are made again at need."""
 
 _PLAIN_META = msgspec.Raw(msgspec.json.encode({META_VERSION: NEWEST_MODERN, META_CAPABILITIES: {}, META_CLIENT: CLIENT_INFO}))
-_RELAYED = frozenset({"notifications/progress", "notifications/message"})
-_MODERN_ERRORS = frozenset({-32020, -32021, -32022})
+
+
+Dial = Callable[[ServerDefinition, Address, ssl.SSLContext, dict[bytes, KnownHead]], Coroutine[Any, Any, ClientConnection]]
+Connect = Callable[[ServerDefinition, Address, dict[bytes, KnownHead]], Coroutine[Any, Any, ClientConnection]]
 
 
 class StreamableUpstreams:
     """All servers of a deployment, by the definition in the authority."""
 
-    def __init__(self, secrets: Secrets, clock: Clock) -> None:
+    def __init__(self, secrets: Secrets, clock: Clock, dialled: Dial = dial) -> None:
+        """`dialled` makes connections; a bench hands in its own, which goes nowhere."""
         self._secrets = secrets
+        self._dialled = dialled
         self._clock = clock
         self._servers: dict[str, StreamableServer] = {}
+        self._deadlines = Deadlines(clock.monotonic)
         self._tls = ssl.create_default_context()  # one for all: building one costs 5 to 25 ms
 
-    async def call(self, authority: Permit | Errand, ask: Ask, listener: Listener) -> UpstreamAnswer:
+    def call(self, authority: Permit | Errand, ask: Ask, listener: Listener) -> Coroutine[Any, Any, UpstreamAnswer]:
         """See `ports.traffic.Upstreams`."""
-        return await self._server(authority.server).call(authority, ask, listener)
+        return self._server(authority.server).call(authority, ask, listener)
 
     async def era_of(self, errand: Errand) -> Era:
         """The era to capture a server in: modern if it speaks it, else legacy. Raises `Refused` if it speaks neither or is away."""
@@ -102,10 +119,17 @@ class StreamableUpstreams:
         for server in self._servers.values():
             await server.close()
 
+    def _connect(
+        self, server: ServerDefinition, address: Address, known_heads: dict[bytes, KnownHead]
+    ) -> Coroutine[Any, Any, ClientConnection]:
+        return self._dialled(server, address, self._tls, known_heads)
+
     def _server(self, definition: ServerDefinition) -> "StreamableServer":
         server = self._servers.get(definition.name)
         if server is None or server.definition is not definition:
-            server = self._servers[definition.name] = StreamableServer(definition, self._secrets, self._clock, self._tls)
+            server = self._servers[definition.name] = StreamableServer(
+                definition, self._secrets, self._clock, self._deadlines, self._connect
+            )
         return server
 
 
@@ -121,12 +145,13 @@ class Session(msgspec.Struct):
 class StreamableServer:
     """One server: its address, its credential, its warm connections and sessions."""
 
-    def __init__(self, definition: ServerDefinition, secrets: Secrets, clock: Clock, tls: ssl.SSLContext) -> None:
+    def __init__(self, definition: ServerDefinition, secrets: Secrets, clock: Clock, deadlines: Deadlines, connect: Connect) -> None:
         self.definition = definition
+        self._deadlines = deadlines
+        self._connect = connect
         self.pool = Pool(IDLE_SECONDS, definition.max_concurrent_calls)
         self._secrets = secrets
         self._clock = clock
-        self._tls = tls
         self._address = address_of(definition.url)
         self._ids = itertools.count(1)
         self._head = self._build_head()
@@ -171,7 +196,7 @@ class StreamableServer:
                 return False
             raise
         if answer.error is not None:
-            return answer.error["code"] in _MODERN_ERRORS
+            return answer.error["code"] in MODERN_ERRORS
         versions = said.get("supportedVersions")
         return isinstance(versions, list) and not set(MODERN_REVISIONS).isdisjoint(map(str, versions))
 
@@ -337,26 +362,18 @@ class StreamableServer:
     ) -> UpstreamAnswer:
         """Send one request and read its answer, within the deadline. The connection is given back whole or ended."""
         connection: ClientConnection | None = None
-        task = asyncio.current_task()
-        late = False
-
-        def expire() -> None:
-            nonlocal late
-            late = True
-            if task is not None:
-                task.cancel()
-
-        timer = asyncio.get_running_loop().call_later(max(0.0, ask.deadline - self._clock.monotonic()), expire)
+        wait = self._deadlines.begin(ask.deadline)
         try:
             connection, reply = await self._send(request, once=once)
             if session is not None and reply.status == 404 and b"mcp-session-id" in session.head:
                 raise SessionGone
-            judge_status(reply.status, reply.headers)
-            answer = await self._read(reply, own_id, ask, listener, session)
+            if reply.status != 200:
+                judge_status(reply.status, reply.headers)
+            answer = self._read_whole(reply, own_id) or await self._read(reply, own_id, ask, listener, session)
         except asyncio.CancelledError:
             if connection is not None:
                 connection.abort()
-            if late and task is not None and task.uncancel() == 0:
+            if wait.forgiven():
                 raise Refused(Reason.UPSTREAM_TIMED_OUT) from None
             raise
         except ReplyBroken as dead:
@@ -366,7 +383,7 @@ class StreamableServer:
                 connection.abort()
             raise
         finally:
-            timer.cancel()
+            self._deadlines.end(wait)
         if reply.complete:
             self.pool.give_back(connection, self._clock.monotonic())
         else:
@@ -391,7 +408,8 @@ class StreamableServer:
         if connection is not None:
             reply = connection.send(request)
             try:
-                await reply.head()
+                while not reply.head_arrived:
+                    await reply.more()
             except ReplyBroken as dead:
                 if once or dead.heard:
                     raise
@@ -400,65 +418,51 @@ class StreamableServer:
                 raise
             else:
                 return connection, reply
-        connection = await dial(self.definition, self._address, self._tls)
+        return await self._send_anew(request)
+
+    async def _send_anew(self, request: bytes) -> tuple[ClientConnection, Reply]:
+        """Send on a new connection."""
+        dialling = self._connect(self.definition, self._address, self.pool.known_heads)
+        connection = await asyncio.get_running_loop().create_task(dialling)  # what bounds it in time needs a task
         reply = connection.send(request)
         try:
-            await reply.head()
+            while not reply.head_arrived:
+                await reply.more()
         except BaseException:
             connection.abort()
             raise
         return connection, reply
+
+    def _read_whole(self, reply: Reply, own_id: int) -> UpstreamAnswer | None:
+        """The answer in its most usual form: a plain result in JSON that arrived at once. None: read it the long way."""
+        if reply.status == 200 and reply.complete and reply.headers.get(b"content-type") == b"application/json":
+            body = reply.at_once(self.definition.max_result_bytes)
+            if body is not None and (result := plain_result(body, own_id)) is not None:
+                reply.take()
+                return UpstreamAnswer(result)
+        return None
 
     async def _read(self, reply: Reply, own_id: int, ask: Ask, listener: Listener, session: Session | None) -> UpstreamAnswer:
         kind = reply.headers.get(b"content-type", b"")
         if kind != b"application/json":
             kind = kind.split(b";")[0].strip().lower()
         if kind == b"text/event-stream" and reply.status == 200:
-            return await self._read_stream(reply, own_id, ask, listener, session)
+            answered_by = None if session is None else partial(self._answer_server, session)
+            return await CallStream(own_id, ask, listener, self.definition.max_result_bytes, answered_by).read(reply)
         body = await reply.body(self.definition.max_result_bytes)
         if body is None:
             raise Refused(Reason.RESULT_TOO_LARGE, {"allowedBytes": self.definition.max_result_bytes})
         if kind != b"application/json":
             raise Refused(Reason.UPSTREAM_FAILED, note=f"status {reply.status}, {kind.decode('latin-1')[:80]}")
-        if reply.status == 200 and (result := plain_result(body, own_id)) is not None:
-            return UpstreamAnswer(result)
         message = read_answer(body)
         if reply.status != 200 and message.id is None and "error" in message.members:
             return UpstreamAnswer(None, message.error())  # an error that no request id could be read for
         if message.method or message.id != own_id:
             raise broken("the answer is for another request")
-        return _answer(message)
+        return answer_of(message)
 
-    async def _read_stream(self, reply: Reply, own_id: int, ask: Ask, listener: Listener, session: Session | None) -> UpstreamAnswer:
-        reader = EventReader(self.definition.max_result_bytes)
-        try:
-            async for chunk in reply.chunks():
-                for data in reader.feed(chunk):
-                    if (result := plain_result(data, own_id)) is not None:
-                        return UpstreamAnswer(result)
-                    answer = await self._hear(read_answer(data), own_id, ask, listener, session)
-                    if answer is not None:
-                        return answer
-        except EventTooLarge:
-            raise Refused(Reason.RESULT_TOO_LARGE, {"allowedBytes": self.definition.max_result_bytes}) from None
-        raise Refused(Reason.UPSTREAM_DIED, note="the stream ended without an answer")
-
-    async def _hear(self, message: Message, own_id: int, ask: Ask, listener: Listener, session: Session | None) -> UpstreamAnswer | None:
-        """One message of a stream: the answer, something to pass on, or something that the gateway itself answers."""
-        method = message.method
-        if not method:
-            if message.id != own_id:
-                raise broken("an answer for another request")
-            return _answer(message)
-        if message.id is not None:
-            if session is None:
-                raise broken("a request of the server in the modern era")
-            self._tell(session, _reply_to(message.id, method))
-        elif method in _RELAYED:
-            params = message.params()
-            if method == "notifications/message" or (ask.wants_progress and params.get("progressToken") == own_id):
-                await listener.notify(method, params)
-        return None
+    def _answer_server(self, session: Session, asked: Message) -> None:
+        self._tell(session, _reply_to(asked.id, asked.method))
 
     def _framed(self, head: bytes, body: bytes) -> bytes:
         return b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
@@ -492,8 +496,11 @@ class SessionGone(Exception):
 class _Silent:
     """Hears nothing; for requests whose progress nobody wants."""
 
-    async def notify(self, method: str, params: dict[str, Any]) -> None:
+    def notify(self, method: str, params: dict[str, Any]) -> None:
         """Nobody listens."""
+
+    def room(self) -> None:
+        """Nobody is slow."""
 
 
 SILENT: Listener = _Silent()
@@ -501,17 +508,7 @@ SILENT: Listener = _Silent()
 _encode = msgspec.json.Encoder().encode
 
 
-def _answer(message: Message) -> UpstreamAnswer:
-    result = message.result()
-    if result is not None:
-        return UpstreamAnswer(result)
-    error = message.error()
-    if error["code"] in OWN_HOP and error["code"] not in _MODERN_ERRORS:
-        raise broken(f"error {error['code']} for the gateway's request")
-    return UpstreamAnswer(None, error)
-
-
-def _reply_to(message_id: str | int, method: str) -> dict[str, Any]:
+def _reply_to(message_id: str | int | None, method: str) -> dict[str, Any]:
     """The gateway's own answer to a request of a server: it is alive, and asks nobody anything yet."""
     if method == "ping":
         return {"id": message_id, "result": {}}

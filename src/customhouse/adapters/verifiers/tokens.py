@@ -79,11 +79,15 @@ class TokenVerifier:
         self._clock = clock
         self._leeway_seconds = leeway_seconds
         self._max_entries = max_entries
-        self._entries: dict[tuple[bytes, str], Entry] = {}
+        self._entries: dict[object, Entry] = {}
 
-    def known(self, token: bytes, resource: str) -> Caller | None:
+    def name_of(self, token: bytes, resource: str) -> tuple[bytes, str]:
+        """See `Verifier.name_of`."""
+        return sha256(token).digest(), resource
+
+    def known(self, name: object) -> Caller | None:
         """See `Verifier.known`. A token is forgotten when it expires, when its issuer's keys change, and when they grow too old."""
-        entry = self._entries.get((sha256(token).digest(), resource))
+        entry = self._entries.get(name)
         if entry is None or entry.generation != entry.keys.generation or self._clock.monotonic() >= entry.keys.good_until:
             return None
         return entry.caller if self._clock.now() < entry.caller.expires_at else None
@@ -103,7 +107,7 @@ class TokenVerifier:
             invalid("the issuer has no key that fits the token")
         if not key.verifies(compact.signed, compact.signature):
             invalid("the signature of the token is wrong")
-        self._remember((sha256(token).digest(), resource), Entry(caller, issuer.keys, generation))
+        self._remember(self.name_of(token, resource), Entry(caller, issuer.keys, generation))
         return caller
 
     def _issuer_of(self, compact: Compact) -> Issuer:
@@ -113,7 +117,7 @@ class TokenVerifier:
             invalid("the issuer of the token is not configured")
         return issuer
 
-    def _remember(self, name: tuple[bytes, str], entry: Entry) -> None:
+    def _remember(self, name: object, entry: Entry) -> None:
         self._entries.pop(name, None)
         if len(self._entries) >= self._max_entries:
             del self._entries[next(iter(self._entries))]

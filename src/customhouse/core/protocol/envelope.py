@@ -22,6 +22,7 @@ from customhouse.core.protocol.revisions import (
     META_LOG_LEVEL,
     META_VERSION,
     MODERN_REVISIONS,
+    NAMED_BY,
     OFFERED,
 )
 from customhouse.core.refusal import Reason, Refused
@@ -65,8 +66,25 @@ _WITHIN = {
 _META = frozenset({META_VERSION, META_CAPABILITIES, META_CLIENT, META_LOG_LEVEL, "progressToken", "traceparent", "tracestate", "baggage"})
 
 
-def read_message(body: bytes, headers: Mapping[bytes, bytes]) -> Message:
-    """The message of a POST body, with its headers held against it.
+class Agreed:
+    """The last envelope that the headers of one head were held against: the same once more needs no second look.
+
+    `_meta`, the method, the name it asks for, and whether there is an id: era, revision and agreement depend on nothing else in a body.
+    """
+
+    __slots__ = ("era", "is_notification", "meta", "method", "name", "revision")
+
+    def __init__(self) -> None:
+        self.method = ""
+        self.meta: object = None
+        self.name: object = None
+        self.is_notification = False
+        self.era = Era.LEGACY
+        self.revision = ""
+
+
+def read_message(body: bytes, headers: Mapping[bytes, bytes], agreed: Agreed) -> Message:
+    """The message of a POST body, with its headers held against it. `agreed` belongs to these very headers.
 
     Raises `Refused`: MALFORMED_JSON, INVALID_MESSAGE, INVALID_PARAMS, HEADER_MISMATCH, UNSUPPORTED_VERSION or UNKNOWN_METHOD. A refusal
     raised after the id was read carries it as `refused.message_id`, and the era as `refused.era`.
@@ -86,7 +104,7 @@ def read_message(body: bytes, headers: Mapping[bytes, bytes]) -> Message:
     if type(message_id) is not str and type(message_id) is not int:
         raise _invalid("`id` is neither a string nor an integer.")
     try:
-        return _read_params(method, message_id, "id" not in value, value.get("params", {}), headers)
+        return _read_params(method, message_id, "id" not in value, value.get("params", {}), headers, agreed)
     except Refused as refused:
         raise InEnvelope(refused, message_id, _era_of(value, headers)) from None
 
@@ -100,26 +118,44 @@ class InEnvelope(Refused):
         self.era = era
 
 
-def _read_params(method: str, message_id: str | int, is_notification: bool, params: Any, headers: Mapping[bytes, bytes]) -> Message:
+def _read_params(
+    method: str, message_id: str | int, is_notification: bool, params: Any, headers: Mapping[bytes, bytes], agreed: Agreed
+) -> Message:
     if type(params) is not dict:
         raise Refused(Reason.INVALID_PARAMS, message="`params` is not an object.")
     _no_lookalikes(params, _PARAMS, "the parameters")
-    for name, known in _WITHIN.items():
-        if name in params and type(params[name]) is dict:
-            _no_lookalikes(params[name], known, f"`{name}`")
+    if not _WITHIN.keys().isdisjoint(params):
+        _no_lookalikes_within(params)
     meta = params.get("_meta", {})
     if type(meta) is not dict:
         raise Refused(Reason.INVALID_PARAMS, message="`_meta` is not an object.")
-    _no_lookalikes(meta, _META, "`_meta`")
     token = meta.get("progressToken")
     if token is not None and type(token) is not str and type(token) is not int:
         raise Refused(Reason.INVALID_PARAMS, message="`progressToken` is neither a string nor an integer.")
+    named = params.get(NAMED_BY.get(method, ""))
+    if (
+        meta == agreed.meta
+        and method == agreed.method
+        and type(named) is str
+        and named == agreed.name
+        and is_notification == agreed.is_notification
+    ):
+        return Message(method, message_id, params, agreed.era, agreed.revision, is_notification, meta)
+    _no_lookalikes(meta, _META, "`_meta`")
     era, revision = _version(is_notification, meta, headers)
     if era is Era.MODERN:
         mirrored.check_names(headers, method, params, required=not is_notification)
     if not is_notification and method not in OFFERED[era]:
         raise Refused(Reason.UNKNOWN_METHOD)
+    agreed.meta, agreed.method, agreed.name, agreed.is_notification = meta, method, named, is_notification
+    agreed.era, agreed.revision = era, revision
     return Message(method, message_id, params, era, revision, is_notification, meta)
+
+
+def _no_lookalikes_within(params: Mapping[str, Any]) -> None:
+    for name, known in _WITHIN.items():
+        if name in params and type(params[name]) is dict:
+            _no_lookalikes(params[name], known, f"`{name}`")
 
 
 def _version(is_notification: bool, meta: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> tuple[Era, str]:

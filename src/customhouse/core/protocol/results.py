@@ -18,6 +18,8 @@ _encode = msgspec.json.Encoder().encode
 _NOT_PASSED_ON = frozenset({"resultType", "ttlMs", "cacheScope", "_meta"})
 """Members of a result that are stamped anew, where the client's era has them at all."""
 
+_COMPLETE, _FALSE = msgspec.Raw(b'"complete"'), msgspec.Raw(b"false")
+
 _STATUS_OF_ERROR = {-32601: 404, -32021: 400}
 """HTTP statuses that the specification demands for errors of a server, modern clients only."""
 
@@ -41,15 +43,17 @@ def relayed(members: dict[str, msgspec.Raw], era: Era, method: str, server_info:
 
     Raises `Refused` FEATURE_UNSUPPORTED for a result that asks for input, UPSTREAM_BROKE_PROTOCOL for one that is not valid.
     """
-    if "resultType" in members:
+    if members.get("resultType", _COMPLETE) != _COMPLETE:
         kind = _typed(members, "resultType", str, "complete")
         if kind == "input_required":
             raise Refused(Reason.FEATURE_UNSUPPORTED, {"feature": "input_required"})
         if kind != "complete":
             raise Refused(Reason.UPSTREAM_BROKE_PROTOCOL, note=f"resultType {kind[:40]!r}")
-    is_error = "isError" in members and method == "tools/call" and _typed(members, "isError", bool, False)
+    is_error = method == "tools/call" and members.get("isError", _FALSE) != _FALSE and _typed(members, "isError", bool, False)
     meta = _own_meta(members) if "_meta" in members else {}
-    result: dict[str, Any] = {key: value for key, value in members.items() if key not in _NOT_PASSED_ON}
+    result: dict[str, Any] = dict(members)
+    for name in _NOT_PASSED_ON.intersection(members):
+        del result[name]
     if era is Era.MODERN:
         result["resultType"] = "complete"
         if method in CACHEABLE:
@@ -101,7 +105,13 @@ def tool_error(refused: Refused, message_id: str | int, era: Era, server_info: M
 
 def answer_bytes(message_id: str | int, result: bytes) -> bytes:
     """A JSON-RPC answer around an encoded result."""
-    return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (_encode(message_id), result)
+    begin, end = answer_around(message_id)
+    return begin + result + end
+
+
+def answer_around(message_id: str | int) -> tuple[bytes, bytes]:
+    """What stands before and behind an encoded result in its answer."""
+    return b'{"jsonrpc":"2.0","id":%b,"result":' % _encode(message_id), b"}"
 
 
 def _typed(members: Mapping[str, msgspec.Raw], key: str, kind: Any, default: Any) -> Any:

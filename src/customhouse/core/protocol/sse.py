@@ -6,6 +6,8 @@ LF; comments begin with a colon; an unfinished event at the end of the stream is
 
 from collections.abc import Iterator
 
+_USUAL = b"event: message\ndata: "
+
 
 class EventTooLarge(Exception):
     """One event is larger than allowed."""
@@ -26,6 +28,16 @@ class EventReader:
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """The data of the events that this chunk completes. Raises `EventTooLarge`."""
+        if (
+            not self._buffer
+            and not self._data
+            and not self._event
+            and chunk.endswith(b"\n\n")
+            and b"\r" not in chunk
+            and not self._after_cr
+        ):
+            yield from self._whole_events(chunk)
+            return
         # A CR ends its line at once; if it was the first half of a CRLF, the other half ends nothing.
         begun_by_cr, self._after_cr = self._after_cr, chunk.endswith(b"\r")
         if begun_by_cr and chunk.startswith(b"\n"):
@@ -39,6 +51,19 @@ class EventReader:
             if line:
                 self._line(line)
             elif (data := self._dispatch()) is not None:
+                yield data
+
+    def _whole_events(self, chunk: bytes) -> Iterator[bytes]:
+        """Events that begin and end with the chunk; the usual form, one line of data, needs no line by line reading."""
+        for block in chunk[:-2].split(b"\n\n"):
+            start = 6 if block.startswith(b"data: ") else 21 if block.startswith(_USUAL) else 0
+            if start and block.find(b"\n", start) < 0 and start < len(block) <= self._max_event_bytes:
+                yield block[start:]
+                continue
+            for line in block.split(b"\n"):
+                if line:
+                    self._line(line)
+            if (data := self._dispatch()) is not None:
                 yield data
 
     def _line(self, line: bytes) -> None:

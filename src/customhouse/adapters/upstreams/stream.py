@@ -1,0 +1,97 @@
+"""What a server says on the stream of one call, passed on as it arrives.
+
+Progress and log messages go from the bytes of the server to those of the caller without running the call's coroutine, which runs on for
+the answer, for a failure, or to wait for a caller that reads slowly. Sources: MCP 2026-07-28, basic/transports/streamable-http; MCP
+2025-11-25, basic/transports (Sending Messages to the Server 6).
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from customhouse.adapters.upstreams.answers import Message, answer_of, broken, plain_progress, plain_result, read_answer
+from customhouse.core.protocol.sse import EventReader, EventTooLarge
+from customhouse.core.refusal import Reason, Refused
+from customhouse.ports.traffic import Ask, Listener, UpstreamAnswer
+from customhouse.wire.client import Reply
+
+_RELAYED = frozenset({"notifications/progress", "notifications/message"})
+
+
+class CallStream:
+    """The stream that answers one request."""
+
+    __slots__ = ("_answer", "_ask", "_asked_by_server", "_failure", "_full", "_listener", "_max_bytes", "_own_id", "_reader")
+
+    def __init__(
+        self, own_id: int, ask: Ask, listener: Listener, max_bytes: int, asked_by_server: Callable[[Message], None] | None
+    ) -> None:
+        """`asked_by_server` hears a request of the server's own; None where the era has none."""
+        self._own_id = own_id
+        self._ask = ask
+        self._listener = listener
+        self._max_bytes = max_bytes
+        self._asked_by_server = asked_by_server
+        self._reader = EventReader(max_bytes)
+        self._answer: UpstreamAnswer | None = None
+        self._failure: Refused | None = None
+        self._full: Awaitable[None] | None = None
+
+    async def read(self, reply: Reply) -> UpstreamAnswer:
+        """The answer at the end of the stream. Raises `Refused` or `wire.client.ReplyBroken`."""
+        while True:
+            if reply.unread:
+                self._take(reply.arrived())
+            if self._failure is not None:
+                raise self._failure
+            if self._answer is not None:
+                return self._answer
+            if self._full is not None:
+                await self._full
+                self._full = None
+            elif not reply.unread:
+                if reply.complete:
+                    raise Refused(Reason.UPSTREAM_DIED, note="the stream ended without an answer")
+                await reply.more(self._take)
+
+    def _take(self, data: bytes) -> bool:
+        """What has arrived; whether the coroutine has to run on."""
+        try:
+            for event in self._reader.feed(data):
+                self._answer = self._hear(event)
+                if self._answer is not None:
+                    return True
+        except EventTooLarge:
+            self._failure = Refused(Reason.RESULT_TOO_LARGE, {"allowedBytes": self._max_bytes})
+            return True
+        except Refused as refused:
+            self._failure = refused
+            return True
+        self._full = self._listener.room()
+        return self._full is not None
+
+    def _hear(self, data: bytes) -> UpstreamAnswer | None:
+        """One message: the answer, something to pass on, or something that the gateway itself answers."""
+        if (params := plain_progress(data)) is not None:
+            self._progress(params)
+            return None
+        if (result := plain_result(data, self._own_id)) is not None:
+            return UpstreamAnswer(result)
+        message = read_answer(data)
+        method = message.method
+        if not method:
+            if message.id != self._own_id:
+                raise broken("an answer for another request")
+            return answer_of(message)
+        if message.id is not None:
+            if self._asked_by_server is None:
+                raise broken("a request of the server in the modern era")
+            self._asked_by_server(message)
+        elif method == "notifications/progress":
+            self._progress(message.params())
+        elif method in _RELAYED:
+            self._listener.notify(method, message.params())
+        return None
+
+    def _progress(self, params: dict[str, Any]) -> None:
+        if self._ask.wants_progress and params.get("progressToken") == self._own_id:
+            self._listener.notify("notifications/progress", params)
