@@ -85,7 +85,7 @@ def test_a_second_tail_torn_at_the_same_place_does_not_overwrite_the_first(tmp_p
 def test_damage_that_no_crash_explains_is_left_alone(tmp_path: Path) -> None:
     segment = written(tmp_path, 3)
     with segment.open("ab") as file:
-        file.write(b"x" * 4_000_000)
+        file.write(b"x" * 16_000_000)
     with pytest.raises(LedgerUnusable, match="damaged in a way that no crash explains"):
         journal_in(tmp_path)
     assert segment.stat().st_size > 4_000_000

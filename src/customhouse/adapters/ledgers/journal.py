@@ -44,7 +44,7 @@ from customhouse.ports.traffic import Clock
 Draft = tuple[Record, bytes]
 """A record and the bytes of it that are written."""
 
-SYNC_EVERY_BYTES = 1024 * 1024
+SYNC_EVERY_BYTES = 8 * 1024 * 1024
 """Records that need no sync are synced at the latest with this many bytes: it bounds what a power failure can take."""
 MAX_BATCH_BYTES = 1024 * 1024
 """A batch is closed when it has grown past this."""
@@ -112,6 +112,11 @@ class Journal:
     def open_intents(self) -> tuple[Record, ...]:
         """Intents without a closing record, oldest first."""
         return tuple(self._open.values())
+
+    def is_ready_for(self, size_bytes: int) -> bool:
+        """Whether lines of this size are one write: nothing is to be mended, no sync is due and the segment is not full."""
+        end = self._end.offset + size_bytes
+        return self._need is Need.NOTHING and end - self._synced.offset < SYNC_EVERY_BYTES and end <= self._segment_max_bytes
 
     def commit(self, drafts: Sequence[Draft], *, durable: bool) -> None:
         """Append the records, and sync them if `durable`. Raises OSError, and then none of them is in the ledger."""

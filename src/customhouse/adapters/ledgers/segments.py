@@ -1,7 +1,9 @@
-"""The ledger on local disk: many callers append, one thread writes, and a batch is whatever queued while the last one was synced.
+"""The ledger on local disk: what one turn of the loop appends is one batch, and only what has to be synced is written by a thread.
 
-No timer decides when to commit: a single append is written at once, and under load the batches grow by themselves. What one turn of the
-loop appends is handed over together, so the thread is woken once a turn and the loop once a batch. One ledger serves one event loop.
+A record that needs no sync goes into the page cache, which takes a batch in microseconds, where handing it to a thread and back costs a
+call 30 us. So such a batch is written on the loop, as long as the thread has nothing in hand; while the thread syncs, all that comes queues
+behind it and is its next batch. No timer decides when to commit. A write that stalled the loop sends the next second's records to the
+thread. One ledger serves one event loop.
 """
 
 import asyncio
@@ -24,19 +26,27 @@ from customhouse.adapters.ledgers.journal import MAX_BATCH_BYTES, Draft, Journal
 from customhouse.core.record import Record
 from customhouse.core.refusal import Reason, Refused
 from customhouse.ports.traffic import Clock
+from customhouse.wire.signal import Signal
 
+_STALL_SECONDS = 0.005
+"""A write that takes longer than this is the disk's doing: the page cache takes a record in microseconds."""
+_ASIDE_SECONDS = 1.0
 _CLOSED = "the ledger is closed"
 _HANDFUL = 128
 _BROKEN = "the writer of the ledger broke down"
 
 
-class _Waiting(msgspec.Struct, frozen=True, eq=False):
-    """An append on its way to disk. The future ends with what went wrong, or with an empty string."""
+class _Waiting(Signal):
+    """An append on its way to disk, set once it is there or has failed; `problem` is what went wrong, empty for nothing."""
 
-    record: Record
-    body: bytes
-    durable: bool
-    written: asyncio.Future[str]
+    __slots__ = ("body", "durable", "problem", "record")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, record: Record, body: bytes, durable: bool) -> None:
+        super().__init__(loop)
+        self.record = record
+        self.body = body
+        self.durable = durable
+        self.problem = ""
 
 
 class SegmentLedger:
@@ -46,8 +56,11 @@ class SegmentLedger:
         self._journal = journal
         self._lock_descriptor = lock_descriptor
         self._clock = clock
-        self._queue: queue.SimpleQueue[list[_Waiting] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Sequence[_Waiting] | None] = queue.SimpleQueue()
         self._gathered: list[_Waiting] = []
+        self._in_hand = 0
+        """Records that are gathered, queued or in the thread's hands; it uses the journal only while there are any."""
+        self._aside_until = 0.0
         self._writable = True
         self._closing = False
         self._ended = False
@@ -94,7 +107,10 @@ class SegmentLedger:
         """
         if self._closing:
             raise Refused(Reason.LEDGER_UNAVAILABLE, note=_CLOSED)
-        await self._written(record, durable=durable)
+        waiting = self._gather(record, durable=durable)
+        await waiting
+        if waiting.problem:
+            raise Refused(Reason.LEDGER_UNAVAILABLE, note=waiting.problem)
 
     async def close(self) -> None:
         """Write what is queued, then a `stop` record; let the directory go. A second call does nothing.
@@ -105,27 +121,52 @@ class SegmentLedger:
             return
         self._closing = True
         try:
-            await self._written(Record(kind="stop", at=self._clock.now()), durable=True, last=True)
+            waiting = self._gather(Record(kind="stop", at=self._clock.now()), durable=True)
+            self._end_of_turn()
+            self._queue.put(None)
+            await waiting
+            if waiting.problem:
+                raise Refused(Reason.LEDGER_UNAVAILABLE, note=waiting.problem)
         finally:
             await asyncio.to_thread(self._thread.join)
 
-    async def _written(self, record: Record, *, durable: bool, last: bool = False) -> None:
-        loop = asyncio.get_running_loop()
-        waiting = _Waiting(record, fitting_body(record), durable, loop.create_future())
-        if not self._gathered:
-            loop.call_soon(self._hand_over)
-        self._gathered.append(waiting)
-        if last:
-            self._hand_over()
-            self._queue.put(None)
+    def _gather(self, record: Record, *, durable: bool) -> _Waiting:
         if self._ended:
             raise Refused(Reason.LEDGER_UNAVAILABLE, note=_CLOSED)
-        if problem := await waiting.written:
-            raise Refused(Reason.LEDGER_UNAVAILABLE, note=problem)
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(loop, record, fitting_body(record), durable)
+        if not self._gathered:
+            loop.call_soon(self._end_of_turn)
+        self._gathered.append(waiting)
+        return waiting
 
-    def _hand_over(self) -> None:
-        """Give the thread what this turn of the loop has gathered, in handfuls, so that a batch keeps its bound."""
+    def _end_of_turn(self) -> None:
+        """Write what this turn of the loop has gathered, or give it to the thread."""
         gathered, self._gathered = self._gathered, []
+        if self._in_hand or self._clock.monotonic() < self._aside_until:
+            self._hand_over(gathered)
+            return
+        here = [waiting for waiting in gathered if not waiting.durable]
+        size_bytes = sum([len(waiting.body) for waiting in here]) + len(here) * FRAME_BYTES
+        if here and not self._journal.is_ready_for(size_bytes):
+            self._hand_over(gathered)
+            return
+        if here:
+            self._write_here(here)
+        if len(here) < len(gathered):
+            self._hand_over([waiting for waiting in gathered if waiting.durable])
+
+    def _write_here(self, batch: Sequence[_Waiting]) -> None:
+        began = self._clock.monotonic()
+        problem = self._committed(batch, durable=False)
+        ended = self._clock.monotonic()
+        if ended - began > _STALL_SECONDS:
+            self._aside_until = ended + _ASIDE_SECONDS
+        _tell(batch, problem)
+
+    def _hand_over(self, gathered: Sequence[_Waiting]) -> None:
+        """In handfuls, so that a batch keeps its bound."""
+        self._in_hand += len(gathered)
         for start in range(0, len(gathered), _HANDFUL):
             self._queue.put(gathered[start : start + _HANDFUL])
 
@@ -140,7 +181,7 @@ class SegmentLedger:
             self._ended, self._writable = True, False
             self._journal.close()
             os.close(self._lock_descriptor)
-            _complete_on_loop(self._left(), _CLOSED)
+            self._complete_on_loop(self._left(), _CLOSED)
 
     def _take(self) -> tuple[list[_Waiting], bool]:
         """All that is queued, at most about a batch's bytes and a turn of the loop; False with the last one."""
@@ -159,19 +200,28 @@ class SegmentLedger:
     def _settle(self, batch: Sequence[_Waiting]) -> None:
         problem = _BROKEN
         try:
-            problem = self._commit(batch) if batch else ""
+            problem = self._committed(batch, durable=any(waiting.durable for waiting in batch)) if batch else ""
         finally:
-            _complete_on_loop(batch, problem)
+            self._complete_on_loop(batch, problem)
 
-    def _commit(self, batch: Sequence[_Waiting]) -> str:
-        drafts: list[Draft] = [(waiting.record, waiting.body) for waiting in batch]
+    def _committed(self, batch: Sequence[_Waiting], *, durable: bool) -> str:
+        """What went wrong, or an empty string."""
         try:
-            self._journal.commit(drafts, durable=any(waiting.durable for waiting in batch))
+            self._journal.commit([(waiting.record, waiting.body) for waiting in batch], durable=durable)
         except OSError as failure:
             self._writable = False
             return errno.errorcode.get(failure.errno or 0, "OSError")
         self._writable = True
         return ""
+
+    def _complete_on_loop(self, batch: Sequence[_Waiting], problem: str) -> None:
+        if batch:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                batch[0].get_loop().call_soon_threadsafe(self._complete, batch, problem)
+
+    def _complete(self, batch: Sequence[_Waiting], problem: str) -> None:
+        self._in_hand -= len(batch)
+        _tell(batch, problem)
 
     def _left(self) -> list[_Waiting]:
         left: list[_Waiting] = []
@@ -179,6 +229,12 @@ class SegmentLedger:
             while True:
                 left += self._queue.get_nowait() or []
         return left
+
+
+def _tell(batch: Sequence[_Waiting], problem: str) -> None:
+    for waiting in batch:
+        waiting.problem = problem
+        waiting.set()
 
 
 def _opening(journal: Journal, at: float) -> list[Draft]:
@@ -190,15 +246,3 @@ def _opening(journal: Journal, at: float) -> list[Draft]:
         for intent in journal.open_intents
     ]
     return [(record, fitting_body(record)) for record in (Record(kind="start", at=at, note=note), *orphans)]
-
-
-def _complete_on_loop(batch: Sequence[_Waiting], problem: str) -> None:
-    if batch:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            batch[0].written.get_loop().call_soon_threadsafe(_complete, batch, problem)
-
-
-def _complete(batch: Sequence[_Waiting], problem: str) -> None:
-    for waiting in batch:
-        if not waiting.written.done():
-            waiting.written.set_result(problem)
