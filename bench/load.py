@@ -45,7 +45,7 @@ def template(
     meta = ""
     if modern:
         meta = f'"io.modelcontextprotocol/protocolVersion":"{MODERN}","io.modelcontextprotocol/clientCapabilities":{{}}'
-    if tool in ("read_sse", "read_held"):
+    if tool in ("read_sse", "read_sse_slowly", "read_held"):
         meta += ("," if meta else "") + '"progressToken":"p"'
     named = f'"name":"{tool}","arguments":{{"q":"{"what is to be known " * 4}","place":"here"}},' if tool else ""
     params = f'{{{named}"_meta":{{{meta}}}}}'

@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import tempfile
+import time
 from pathlib import Path
 from typing import Any, cast
 
 from bench import load, paths
 from bench.upstream import SIZES
 
-IDLE, STREAMS = 10_000, 5_000
+IDLE, STREAMS, MANY_CALLS = 10_000, 5_000, 1_000_000
 LOAD_CORE, MEASURED_CORE = 0, 1
 
 
@@ -51,7 +52,17 @@ async def measure() -> list[dict[str, Any]]:
         )
         idle = await held(way, "idle connections", IDLE, lambda number: b"", streams=False)
         streams = await held(way, "open relayed streams", STREAMS, lambda number: asked.with_id(load.FIRST_ID + number), streams=True)
-        return [idle, streams]
+        return [idle, streams, await long_run(port, Path(folder) / "l", tools)]
+
+
+async def long_run(port: int, directory: Path, tools: dict[str, str]) -> dict[str, Any]:
+    """Resident memory after a million calls, or as many as there are in five minutes."""
+    with paths.customhouse(directory, port, MEASURED_CORE, tools) as way:
+        asked = load.template(f"127.0.0.1:{way.port}", way.path, way.token, "tools/call", "read", modern=True)
+        calls, deadline = 0, time.monotonic() + 300
+        while calls < MANY_CALLS and time.monotonic() < deadline:
+            calls += (await load.run(way.port, asked, connections=32, seconds=10)).calls
+        return {"name": "after so many calls", "count": calls, "resident_mb": resident_kb(way.pid) / 1024}
 
 
 async def held(way: paths.Way, name: str, count: int, request: Any, *, streams: bool) -> dict[str, Any]:

@@ -255,9 +255,21 @@ def venv(name: str) -> Path:
     home = ROOT / ".cache" / f"bench-{name}-{sha256(locked.read_bytes()).hexdigest()[:16]}"
     if not (home / "complete").exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True)
-        subprocess.run([str(home / "bin" / "python"), "-m", "pip", "install", "-q", "--require-hashes", "--no-deps", "-r", str(locked)], check=True)
+        subprocess.run(
+            [str(home / "bin" / "python"), "-m", "pip", "install", "-q", "--require-hashes", "--no-deps", "-r", str(locked)], check=True
+        )
         (home / "complete").touch()
     return home
+
+
+def deploy(directory: Path, port: int, upstream_port: int, tools: Mapping[str, str]) -> None:
+    """Write what a gateway of the bench is configured with: one server, its reviewed tools and two rules."""
+    for name in ("servers", "policies"):
+        (directory / name).mkdir(parents=True)
+    reviews = "\n".join(f"  {name}: {{class: {effect}}}" for name, effect in tools.items())
+    (directory / "customhouse.yaml").write_text(SETTINGS.format(port=port))
+    (directory / "servers" / "bench.yaml").write_text(DEFINITION.format(upstream=upstream_port, tools=reviews))
+    (directory / "policies" / "bench.cedar").write_text(POLICY)
 
 
 @contextlib.contextmanager
@@ -266,13 +278,8 @@ def customhouse(directory: Path, upstream_port: int, core: int, tools: Mapping[s
 
     With `profile`, under Python's profiler, whose figures go into that file at the end.
     """
-    for name in ("servers", "policies"):
-        (directory / name).mkdir(parents=True)
     port = free_port()
-    reviews = "\n".join(f"  {name}: {{class: {effect}}}" for name, effect in tools.items())
-    (directory / "customhouse.yaml").write_text(SETTINGS.format(port=port))
-    (directory / "servers" / "bench.yaml").write_text(DEFINITION.format(upstream=upstream_port, tools=reviews))
-    (directory / "policies" / "bench.cedar").write_text(POLICY)
+    deploy(directory, port, upstream_port, tools)
     environment = {"BENCH_TOKEN": "s" * 40}
     command = [sys.executable, "-m", "customhouse"]
 

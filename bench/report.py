@@ -54,15 +54,31 @@ def ratios(rows: Sequence[dict[str, Any]], name: str, over: str) -> list[float]:
 def memory_table(held: Sequence[dict[str, Any]]) -> str:
     """What connections cost while nothing happens on them."""
     lines = ["| held open | count | KB each | MB in all |", "|---|---:|---:|---:|"]
-    lines += [f"| {row['name']} | {row['count']} | {row['kb_each']:.1f} | {row['resident_mb']:.0f} |" for row in held]
+    for row in held:
+        each = f"{row['kb_each']:.1f}" if "kb_each" in row else ""
+        lines.append(f"| {row['name']} | {row['count']} | {each} | {row['resident_mb']:.0f} |")
     return "\n".join(lines)
 
 
-def write(rows: Sequence[dict[str, Any]], cases: Iterable[Row], held: Sequence[dict[str, Any]], machine: dict[str, str]) -> None:
+def disk_line(synced: dict[str, Any]) -> str:
+    """What a durable write cannot be quicker than."""
+    return f"{synced['name'].capitalize()}: p50 {synced['p50_ms']:.2f} ms, p99 {synced['p99_ms']:.2f} ms."
+
+
+def write(
+    rows: Sequence[dict[str, Any]],
+    cases: Iterable[Row],
+    held: Sequence[dict[str, Any]],
+    synced: dict[str, Any],
+    machine: dict[str, str],
+) -> None:
     """The tables into the manual, between the markers, and the raw rows beside it."""
     text = MANUAL.read_text("utf-8")
     before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
     where = ", ".join(f"{name} {value}" for name, value in machine.items())
-    MANUAL.write_text(f"{before}\n{table(rows, cases)}\n\n{memory_table(held)}\n\nMeasured on: {where}.\n\n{after}", "utf-8")
+    parts = (table(rows, cases), memory_table(held), disk_line(synced), f"Measured on: {where}.")
+    MANUAL.write_text(f"{before}\n" + "\n\n".join(parts) + f"\n\n{after}", "utf-8")
     RAW.parent.mkdir(exist_ok=True)
-    RAW.write_bytes(msgspec.json.format(msgspec.json.encode({"machine": machine, "rows": rows, "held": held}), indent=1) + b"\n")
+    RAW.write_bytes(
+        msgspec.json.format(msgspec.json.encode({"machine": machine, "rows": rows, "held": held, "synced": synced}), indent=1) + b"\n"
+    )

@@ -1,7 +1,8 @@
 """An MCP server that answers at once with bytes made before: the upstream of every measured path.
 
 Tools: `read` and `write` answer with 500 bytes, `read_64k` and `read_1m` with that much, `read_sse` with a
-stream of 20 progress messages and the answer, `read_held` begins a stream and never ends it. With `--tools N` it lists N more.
+stream of 20 progress messages and the answer at once, `read_sse_slowly` with the same a millisecond apart, as progress comes,
+`read_held` begins a stream and never ends it. With `--tools N` it lists N more.
 Run: `python -m bench.upstream --port N [--tools N]`.
 """
 
@@ -13,7 +14,7 @@ import httptools
 import msgspec
 import uvloop
 
-SIZES = {"read": 500, "write": 500, "read_64k": 65_536, "read_1m": 1_048_576, "read_sse": 500, "read_held": 500}
+SIZES = {"read": 500, "write": 500, "read_64k": 65_536, "read_1m": 1_048_576, "read_sse": 500, "read_sse_slowly": 500, "read_held": 500}
 EVENTS = 20
 
 
@@ -77,6 +78,9 @@ class Upstream(asyncio.Protocol):
         answer = b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (msgspec.json.encode(message["id"]), result)
         if name in ("read_sse", "read_held"):
             self._stream(answer if name == "read_sse" else b"", params.get("_meta", {}).get("progressToken"))
+        elif name == "read_sse_slowly":
+            self._begin_stream()
+            self._slowly(answer, params.get("_meta", {}).get("progressToken"), 0)
         else:
             session = b"mcp-session-id: bench\r\n" if message["method"] == "initialize" else b""
             self._send(b"200 OK", b"content-type: application/json\r\n" + session, answer)
@@ -85,14 +89,29 @@ class Upstream(asyncio.Protocol):
         self._transport.write(b"HTTP/1.1 %b\r\n%bcontent-length: %d\r\n\r\n%b" % (status, headers, len(body), body))
 
     def _stream(self, answer: bytes, token: Any) -> None:
-        self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+        self._begin_stream()
         for step in range(EVENTS if answer else 1):
-            note = {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": token, "progress": step}}
-            self._chunk(msgspec.json.encode(note))
-        if not answer:
+            self._progress(token, step)
+        if answer:
+            self._end_stream(answer)
+
+    def _slowly(self, answer: bytes, token: Any, step: int) -> None:
+        if step == EVENTS:
+            self._end_stream(answer)
             return
+        self._progress(token, step)
+        asyncio.get_running_loop().call_later(0.001, self._slowly, answer, token, step + 1)
+
+    def _begin_stream(self) -> None:
+        self._transport.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+
+    def _end_stream(self, answer: bytes) -> None:
         self._chunk(answer)
         self._transport.write(b"0\r\n\r\n")
+
+    def _progress(self, token: Any, step: int) -> None:
+        note = {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": token, "progress": step}}
+        self._chunk(msgspec.json.encode(note))
 
     def _chunk(self, message: bytes) -> None:
         event = b"event: message\ndata: %b\n\n" % message
