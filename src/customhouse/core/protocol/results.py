@@ -36,22 +36,27 @@ def stamped(result: Mapping[str, Any], era: Era, method: str, server_info: Mappi
     return {**result, "resultType": "complete", **caching, "_meta": {META_SERVER: server_info}}
 
 
-def relayed(members: dict[str, msgspec.Raw], era: Era, method: str, server_info: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+def relayed(
+    members: dict[str, msgspec.Raw], era: Era, method: str, server_info: Mapping[str, Any], *, tasks: bool = False
+) -> tuple[dict[str, Any], bool]:
     """A server's result as the client gets it, and whether it is a tool's error. Content stays as it was, unknown members too.
+
+    `tasks`: the tasks extension was declared to the server, so a modern `tools/call` may be answered with a task.
 
     Raises `Refused` FEATURE_UNSUPPORTED for a result that asks for input, UPSTREAM_BROKE_PROTOCOL for one that is not valid.
     """
+    kind = "complete"
     if "resultType" in members:
         kind = _typed(members, "resultType", str, "complete")
         if kind == "input_required":
             raise Refused(Reason.FEATURE_UNSUPPORTED, {"feature": "input_required"})
-        if kind != "complete":
+        if kind != "complete" and not (kind == "task" and tasks and era is Era.MODERN and method == "tools/call"):
             raise Refused(Reason.UPSTREAM_BROKE_PROTOCOL, note=f"resultType {kind[:40]!r}")
     is_error = "isError" in members and method == "tools/call" and _typed(members, "isError", bool, False)
     meta = _own_meta(members) if "_meta" in members else {}
     result: dict[str, Any] = {key: value for key, value in members.items() if key not in _NOT_PASSED_ON}
     if era is Era.MODERN:
-        result["resultType"] = "complete"
+        result["resultType"] = kind
         if method in CACHEABLE:
             result["ttlMs"] = min(max(0, _typed(members, "ttlMs", int, 0)), MAX_SAFE_INTEGER)
             result["cacheScope"] = "private"  # what a caller may see was filtered for this caller
