@@ -19,7 +19,12 @@ _OF_THE_TYPE = {
 }
 """Members that mean nothing once the block is text."""
 
+_TOLD = ("type", "mimeType", "uri", "name", "title", "description")
+"""Members that the text speaks of."""
+
 _encode = msgspec.json.Encoder().encode
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_string = msgspec.json.Decoder(str).decode
 
 
 def unknown_to(reader: str, writer: str) -> frozenset[str]:
@@ -38,16 +43,17 @@ def as_text(block: Mapping[str, Any], unknown: Collection[str]) -> Mapping[str, 
 
 def raw_as_text(block: msgspec.Raw, unknown: Collection[str]) -> msgspec.Raw:
     """The same for an undecoded block; what is kept stays undecoded."""
-    members: dict[str, Any] = msgspec.json.decode(block, type=dict[str, msgspec.Raw])
-    told = {key: _text(members.get(key)) for key in ("type", "mimeType", "uri", "name", "title", "description")}
-    replaced = as_text({**members, **{key: value for key, value in told.items() if key in members}}, unknown)
-    return msgspec.Raw(_encode(replaced)) if replaced.get("type") == "text" and told["type"] != "text" else block
+    members: dict[str, Any] = _members(block)
+    if _text(members.get("type")) not in unknown:
+        return block
+    told = {key: _text(members[key]) for key in _TOLD if key in members}
+    return msgspec.Raw(_encode(as_text({**members, **told}, unknown)))
 
 
 def _text(raw: msgspec.Raw | None) -> str:
     """The text of an undecoded value; empty where it is no text."""
     try:
-        return "" if raw is None else msgspec.json.decode(raw, type=str)
+        return "" if raw is None else _string(raw)
     except msgspec.DecodeError:
         return ""
 

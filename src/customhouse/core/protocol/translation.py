@@ -65,10 +65,11 @@ def _tool_result(members: Members, unknown: frozenset[str], server: str, client:
     structured = members.get("structuredContent")
     if structured is None:
         return result
-    readable = client >= "2025-06-18" and bytes(structured).startswith(b"{")
+    is_object = memoryview(structured)[:1] == b"{"
+    readable = client >= "2025-06-18" and is_object
     if not readable and _is_empty(members.get("content")):
         result = {**result, "content": _said_as_text(structured)}
-    if cross_eras(server, client) and not bytes(structured).startswith(b"{"):
+    if cross_eras(server, client) and not is_object:
         result = {key: value for key, value in result.items() if key != "structuredContent"}
     return result
 
