@@ -128,6 +128,11 @@ def test_content_that_no_revision_knows_is_for_the_client_to_judge(content: Any)
     assert translated({"messages": content}, M, L1, "prompts/get") == {"messages": content}
 
 
+@pytest.mark.parametrize("content", [{}, "x", None])
+def test_structured_content_takes_the_place_of_no_content_alone(content: Any) -> None:
+    assert translated({"content": content, "structuredContent": {"a": 1}}, M, L1) == {"content": content, "structuredContent": {"a": 1}}
+
+
 @pytest.mark.parametrize(
     ("block", "said"),
     [
@@ -139,6 +144,13 @@ def test_content_that_no_revision_knows_is_for_the_client_to_judge(content: Any)
 )
 def test_what_became_text_says_what_was_there(block: dict[str, Any], said: str) -> None:
     assert translated({"content": [block]}, M, L1) == {"content": [{"type": "text", "text": said}]}
+
+
+def test_a_type_that_is_spelled_with_escapes_is_the_same_type() -> None:
+    members = read_members(b'{"content":[{"typ\\u0065":"\\u0061udio"}],"messages":[{"content":{"type":"a\\u0075dio"}}]}')
+    for method, part in (("tools/call", "content"), ("prompts/get", "messages")):
+        heard = translated_result(members, method, M, L1)
+        assert b"left out" in bytes(heard[part])
 
 
 def test_what_needs_no_change_is_not_even_spelled_anew() -> None:

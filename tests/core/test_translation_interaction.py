@@ -43,6 +43,7 @@ FORM: dict[str, Any] = {"message": "Who?", "requestedSchema": {"type": "object",
 PAGE: dict[str, Any] = {"mode": "url", "message": "Sign in.", "url": "https://example.com/x"}
 TEXT = {"type": "text", "text": "hi"}
 AUDIO = {"type": "audio", "data": "", "mimeType": "audio/wav"}
+AUDIO_SAID = "[Audio (audio/wav), left out: the protocol revision of this client has no audio.]"
 SAMPLE: dict[str, Any] = {"messages": [{"role": "user", "content": TEXT}], "maxTokens": 9}
 ASK_FORM, ASK_PAGE = Question(elicitation.METHOD, FORM), Question(elicitation.METHOD, PAGE)
 ASK_SAMPLE, ASK_ROOTS = Question(sampling.METHOD, SAMPLE), Question(ROOTS, {})
@@ -102,7 +103,15 @@ PROBLEMS: list[Any] = [
     ),
     *[
         pytest.param(Question(elicitation.METHOD, {**PAGE, "url": url}), "a page to open that is no web address", id=f"url-{url}")
-        for url in ("javascript:alert(1)", "file:///etc/passwd", "https://", "", 1, "https://[", "data:text/html,x")
+        for url in (
+            "javascript:alert(1)",
+            "file:///etc/passwd",
+            "https://",
+            "",
+            1,
+            "https://good.example@evil.example/",
+            "data:text/html,x",
+        )
     ],
     pytest.param(Question(sampling.METHOD, {**SAMPLE, "messages": {}}), "a sampling request without sound messages", id="messages"),
     pytest.param(
@@ -116,6 +125,11 @@ PROBLEMS: list[Any] = [
         id="block",
     ),
     pytest.param(Question(sampling.METHOD, {**SAMPLE, "maxTokens": True}), "a sampling request without maxTokens", id="maxTokens"),
+    pytest.param(
+        Question(sampling.METHOD, {**SAMPLE, "messages": [{"role": "user", "content": {"type": 1}}]}),
+        "a sampling request without sound messages",
+        id="block-without-type",
+    ),
     pytest.param(Question("ping", {}), "asks the client for 'ping'", id="another-kind"),
 ]
 
@@ -207,7 +221,7 @@ QUESTIONS: list[Any] = [
         sample(AUDIO, [AUDIO]),
         M,
         L1,
-        sample(*[{"type": "text", "text": "[Audio (audio/wav), left out: the protocol revision of this client has no audio.]"}] * 2),
+        sample(*[{"type": "text", "text": AUDIO_SAID}] * 2),
         id="TM-12-A-no-audio",
     ),
     pytest.param(sample([TEXT, AUDIO], task={}, x=None), L4, M, sample([TEXT, AUDIO], x=None), id="TM-12-B-sampling"),
@@ -324,6 +338,9 @@ ANSWERS: list[Any] = [
     pytest.param(
         ASK_FORM, {"action": "accept", "resultType": "complete", "x": None}, {"action": "accept", "x": None}, id="TM-12-no-resultType"
     ),
+    pytest.param(
+        ASK_FORM, {"action": "accept", "_meta": {"a.b/c": 1, PREFIX + "x": 1}}, {"action": "accept", "_meta": {"a.b/c": 1}}, id="TM-12-meta"
+    ),
     pytest.param(ASK_SAMPLE, COMPLETION, None, id="TM-12-sampling"),
     pytest.param(
         ASK_SAMPLE, {**COMPLETION, "_meta": {PREFIX + "x": 1, "a.b/c": 1}}, {**COMPLETION, "_meta": {"a.b/c": 1}}, id="TM-12-sampling-meta"
@@ -398,9 +415,10 @@ COMPLETIONS: list[Any] = [
         AUDIO,
         L3,
         L1,
-        {"type": "text", "text": "[Audio (audio/wav), left out: the protocol revision of this client has no audio.]"},
+        {"type": "text", "text": AUDIO_SAID},
         id="TM-12-legacy-audio",
     ),
+    pytest.param([TEXT, AUDIO], M, L1, {"type": "text", "text": f"hi\n\n{AUDIO_SAID}"}, id="TM-12-B-several-blocks-with-audio"),
     pytest.param(TEXT, L1, M, TEXT, id="TM-12-A"),
 ]
 

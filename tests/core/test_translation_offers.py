@@ -13,7 +13,7 @@ from mcp_types import methods
 from customhouse.core.manifest import Era
 from customhouse.core.protocol.capabilities import APPS, TASKS, declared, declared_to, offered, required_of_client, together
 from customhouse.core.protocol.entries import needs_task, translated_tool
-from customhouse.core.protocol.revisions import ERA_OF, LEGACY_REVISIONS, NEWEST_MODERN, cross_eras
+from customhouse.core.protocol.revisions import ERA_OF, LEGACY_REVISIONS, NEWEST_MODERN, cross_eras, mutual
 from customhouse.core.protocol.tasks import TASK_METHODS, refuse_task_alone, refuse_tasks_across
 from customhouse.core.refusal import Reason, Refused
 
@@ -78,7 +78,8 @@ def test_whatever_else_a_tool_says_of_itself_is_listed(more: dict[str, Any], ser
 
 # What a client declared
 
-FORM, URL = {"form": {}}, {"url": {}}
+FORM: dict[str, Any] = {"form": {}}
+URL: dict[str, Any] = {"url": {}}
 DECLARED = [
     pytest.param({"elicitation": {}}, L2, {}, id="TM-12-A-none-before-2025-06-18"),
     pytest.param({"elicitation": {}}, L3, {"elicitation": FORM}, id="TM-12-A-forms"),
@@ -118,7 +119,7 @@ ALL = {
     "roots": {"listChanged": True},
     "extensions": {APPS: {}, TASKS: {}},
 }
-APPS_ALONE = {"extensions": {APPS: {}}}
+APPS_ALONE: dict[str, Any] = {"extensions": {APPS: {}}}
 TOLD = [
     pytest.param(ALL, M, {**ALL, "roots": {}}, id="TM-01-A"),
     pytest.param(ALL, L4, ALL | APPS_ALONE, id="TM-01-B-2025-11-25"),
@@ -135,15 +136,17 @@ def test_a_server_is_told_of_a_client_in_its_revision(counts: dict[str, Any], se
     assert declared_to(counts, server) == told
 
 
-PARTS = st.dictionaries(st.sampled_from(["form", "url", "tools", "context", "listChanged", "x"]), st.just({}) | st.booleans(), max_size=4)
-SAID = st.dictionaries(
+PARTS: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
+    st.sampled_from(["form", "url", "tools", "context", "listChanged", "x"]), st.just({}) | st.booleans(), max_size=4
+)
+SAID: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
     st.sampled_from(["elicitation", "sampling", "roots", "tasks", "experimental", "z"]), PARTS | st.none(), max_size=5
 ) | st.builds(lambda names: {"extensions": {name: {} for name in names}}, st.lists(st.sampled_from([APPS, TASKS, "com.example/x"])))
 
 
 def meaning(capabilities: dict[str, Any], revision: str) -> set[tuple[str, ...]]:
     """What capabilities of a revision allow a server to do, spelled out."""
-    found = {(name,) for name, value in capabilities.items() if type(value) is dict and name != "extensions"}
+    found: set[tuple[str, ...]] = {(name,) for name, value in capabilities.items() if type(value) is dict and name != "extensions"}
     for name, value in capabilities.items():
         if type(value) is dict:
             found |= {(name, part) for part, on in value.items() if type(on) is dict or on is True}
@@ -173,7 +176,8 @@ def test_what_was_cut_once_stays_as_it_is(said: dict[str, Any], client: str) -> 
 def test_what_a_server_misses_is_told_as_far_as_a_client_could_give_it() -> None:
     missing = {"code": -32021, "message": "m", "data": {"requiredCapabilities": {"sampling": {"tools": {}}, "experimental": {"x": {}}}}}
     assert required_of_client(missing) == {"sampling": {"tools": {}}}
-    for data in (None, {}, [], {"requiredCapabilities": []}, {"requiredCapabilities": {"x": {}}}):
+    useless: list[Any] = [None, {}, [], {"requiredCapabilities": []}, {"requiredCapabilities": {"x": {}}}]
+    for data in useless:
         assert required_of_client({"code": -32021, "message": "m", "data": data}) == {}
 
 
@@ -220,6 +224,9 @@ def test_an_endpoint_offers_what_one_of_its_servers_offers() -> None:
     assert together([first, second]) == together([second, first]) == both
     assert together([]) == {}
     assert together([first]) == first
+    assert together([{"extensions": {APPS: {"mimeTypes": ["a"]}}}, {"extensions": {APPS: {"mimeTypes": ["b"]}}}]) == {
+        "extensions": {APPS: {"mimeTypes": ["a"]}}
+    }
 
 
 # Tasks
@@ -264,6 +271,24 @@ def test_a_tool_that_is_a_task_alone_is_callable_in_its_own_revision() -> None: 
     with pytest.raises(Refused) as caught:
         refuse_task_alone(tool, L4, M)
     assert caught.value.detail == {"server": L4, "client": M}
+
+
+# Revisions
+
+
+@pytest.mark.parametrize(
+    ("supported", "known", "chosen"),
+    [
+        pytest.param([L1, L3, "2030-01-01"], LEGACY_REVISIONS, L3, id="TM-02-B-the-newest-that-both-know"),
+        pytest.param([M, L4], [M], M, id="TM-01-A-modern"),
+        pytest.param([L4], [M], "", id="TM-01-A-none"),
+        pytest.param([], LEGACY_REVISIONS, "", id="TM-02-B-nothing"),
+        pytest.param({L4: 1}, LEGACY_REVISIONS, "", id="TM-02-B-no-list"),
+        pytest.param([None, 1, L1], LEGACY_REVISIONS, L1, id="TM-02-B-nonsense-beside"),
+    ],
+)
+def test_the_newest_revision_that_both_sides_know_is_spoken(supported: object, known: list[str], chosen: str) -> None:
+    assert mutual(supported, known) == chosen
 
 
 def test_every_revision_has_an_era() -> None:

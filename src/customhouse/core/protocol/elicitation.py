@@ -5,9 +5,9 @@ URLElicitationRequiredError. Forms came with 2025-06-18, pages (`mode: "url"`) a
 The `elicitationId` of a page is of 2025-11-25 alone; the modern era has the call's own state instead. The gateway never opens a page.
 """
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from customhouse.core.protocol.revisions import vendor_meta
 from customhouse.core.refusal import Reason, Refused
@@ -39,14 +39,12 @@ def problem_of_request(params: Mapping[str, Any], modes: Collection[str]) -> str
     return ""
 
 
+_PAGE = re.compile(r"(?i:https?)://[^\x00-\x20\x7f/?#\\@]+(?:[/?#][^\x00-\x20\x7f]*)?")
+"""A page is one that a browser opens over the web, at a host that is what it seems: no script, no file, no user name before the host."""
+
+
 def _problem_of_url(url: object) -> str:
-    """A page is one that a browser opens over the web; a script or a file is not."""
-    try:
-        page = urlsplit(url) if type(url) is str else None
-        sound = page is not None and page.scheme in ("https", "http") and bool(page.hostname)
-    except ValueError:
-        sound = False
-    return "" if sound else "a page to open that is no web address"
+    return "" if type(url) is str and _PAGE.fullmatch(url) else "a page to open that is no web address"
 
 
 def translated_request(params: Mapping[str, Any], server: str, client: str, elicitation_id: str) -> dict[str, Any]:

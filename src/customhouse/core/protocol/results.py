@@ -18,6 +18,9 @@ _encode = msgspec.json.Encoder().encode
 _NOT_PASSED_ON = frozenset({"resultType", "ttlMs", "cacheScope", "_meta"})
 """Members of a result that are stamped anew, where the client's era has them at all."""
 
+_NOT_OF_A_TASK = frozenset({"resultType", "_meta"})
+"""The same of a task, whose `ttlMs` says how long the server keeps it (tasks extension)."""
+
 _STATUS_OF_ERROR = {-32601: 404, -32021: 400}
 """HTTP statuses that the specification demands for errors of a server, modern clients only."""
 
@@ -54,7 +57,8 @@ def relayed(
             raise Refused(Reason.UPSTREAM_BROKE_PROTOCOL, note=f"resultType {kind[:40]!r}")
     is_error = "isError" in members and method == "tools/call" and _typed(members, "isError", bool, False)
     meta = _own_meta(members) if "_meta" in members else {}
-    result: dict[str, Any] = {key: value for key, value in members.items() if key not in _NOT_PASSED_ON}
+    own = _NOT_OF_A_TASK if kind == "task" else _NOT_PASSED_ON
+    result: dict[str, Any] = {key: value for key, value in members.items() if key not in own}
     if era is Era.MODERN:
         result["resultType"] = kind
         if method in CACHEABLE:

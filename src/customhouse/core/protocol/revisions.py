@@ -3,7 +3,7 @@
 Source: MCP specification, 2024-11-05 to 2026-07-28: basic/lifecycle, basic/versioning, and the method lists of schema.json.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from customhouse.core.manifest import Era
@@ -66,6 +66,12 @@ LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert"
 def cross_eras(one: str, other: str) -> bool:
     """Whether two revisions are of different eras. A revision is a date, so of two the older one is the smaller string."""
     return ERA_OF[one] is not ERA_OF[other]
+
+
+def mutual(supported: object, known: Sequence[str]) -> str:
+    """The newest known revision that a peer names, in `supportedVersions` or in the `data.supported` of an error; empty if none is."""
+    named = supported if type(supported) is list else []
+    return next((revision for revision in sorted(known, reverse=True) if revision in named), "")
 
 
 def vendor_meta(said: Mapping[str, Any]) -> dict[str, Any]:
