@@ -115,15 +115,6 @@ def test_a_result_that_is_not_complete_and_valid_is_refused(result: dict[str, An
     assert caught.value.reason is reason
 
 
-def test_a_task_is_passed_to_a_modern_client_where_tasks_were_declared() -> None:
-    members = read_members(b'{"resultType":"task","taskId":"t","ttlMs":5}')
-    value, _ = relayed(members, Era.MODERN, "tools/call", INFO, tasks=True)
-    assert json.loads(msgspec.json.encode(value)) == {"resultType": "task", "taskId": "t", "ttlMs": 5, "_meta": {META_SERVER: INFO}}
-    for era, method in ((Era.LEGACY, "tools/call"), (Era.MODERN, "prompts/get")):
-        with pytest.raises(Refused, match="UPSTREAM_BROKE_PROTOCOL"):
-            relayed(members, era, method, INFO, tasks=True)
-
-
 def test_a_ttl_of_another_type_breaks_the_protocol() -> None:
     with pytest.raises(Refused, match="UPSTREAM_BROKE_PROTOCOL"):
         relay({"ttlMs": "soon"}, Era.MODERN, "resources/read")

@@ -17,7 +17,7 @@ from customhouse.core.protocol.content import SINCE
 from customhouse.core.protocol.reading import read_members
 from customhouse.core.protocol.results import relayed, relayed_error
 from customhouse.core.protocol.revisions import ERA_OF, LEGACY_REVISIONS, NEWEST_MODERN, PREFIX
-from customhouse.core.protocol.translation import translated_error, translated_params, translated_result
+from customhouse.core.protocol.translation import known_to, translated_error, translated_params, translated_result
 
 M, L4, L3, L2, L1 = NEWEST_MODERN, *LEGACY_REVISIONS
 REVISIONS = st.sampled_from(sorted(ERA_OF))
@@ -280,6 +280,23 @@ PARAMS = [
 @pytest.mark.parametrize(("method", "said", "server", "client", "heard"), PARAMS)
 def test_a_server_gets_the_parameters_of_its_revision(method: str, said: Any, server: str, client: str, heard: Any) -> None:
     assert translated_params(said, method, server, client) == heard
+
+
+@pytest.mark.parametrize(
+    ("method", "server", "left_out"),
+    [
+        ("completion/complete", L1, {"task", "context", "inputResponses", "requestState"}),
+        ("tools/call", L1, {"task", "inputResponses", "requestState"}),
+        ("completion/complete", L3, {"task", "inputResponses", "requestState"}),
+        ("tools/call", L4, {"inputResponses", "requestState"}),
+        ("completion/complete", M, {"task"}),
+    ],
+)
+def test_a_server_gets_nothing_that_means_something_in_other_revisions_alone(method: str, server: str, left_out: set[str]) -> None:
+    params = dict.fromkeys(("name", "context", "task", "inputResponses", "requestState", "x"))
+    assert params.keys() - known_to(params, method, server).keys() == left_out
+    plain = {"name": "a", "x": None}
+    assert known_to(plain, method, server) is plain
 
 
 @given(VENDOR, REVISIONS, REVISIONS, st.sampled_from(["tools/call", "completion/complete"]))

@@ -3,8 +3,10 @@
 The ids name rows of the matrix of translations: A is a legacy client in front of a modern server, B the other way round.
 """
 
+import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,8 +15,9 @@ from mcp_types import methods
 from customhouse.core.manifest import Era
 from customhouse.core.protocol.capabilities import APPS, TASKS, declared, declared_to, offered, required_of_client, together
 from customhouse.core.protocol.entries import needs_task, translated_tool
-from customhouse.core.protocol.revisions import ERA_OF, LEGACY_REVISIONS, NEWEST_MODERN, cross_eras, mutual
-from customhouse.core.protocol.tasks import TASK_METHODS, refuse_task_alone, refuse_tasks_across
+from customhouse.core.protocol.reading import read_members
+from customhouse.core.protocol.revisions import ERA_OF, LEGACY_REVISIONS, META_SERVER, NEWEST_MODERN, cross_eras, mutual
+from customhouse.core.protocol.tasks import TASK_METHODS, refuse_task_alone, refuse_tasks_across, relayed_task
 from customhouse.core.refusal import Reason, Refused
 
 M, L4, L3, L2, L1 = NEWEST_MODERN, *LEGACY_REVISIONS
@@ -271,6 +274,24 @@ def test_a_tool_that_is_a_task_alone_is_callable_in_its_own_revision() -> None: 
     with pytest.raises(Refused) as caught:
         refuse_task_alone(tool, L4, M)
     assert caught.value.detail == {"server": L4, "client": M}
+
+
+def test_a_task_is_passed_on_between_modern_peers_with_its_own_time_to_live() -> None:
+    info = {"name": "customhouse"}
+    members = read_members(
+        b'{"resultType":"task","taskId":"t","ttlMs":5,"x":null,"_meta":{"io.modelcontextprotocol/serverInfo":1,"a":null}}'
+    )
+    assert json.loads(msgspec.json.encode(relayed_task(members, info))) == {
+        "resultType": "task",
+        "taskId": "t",
+        "ttlMs": 5,
+        "x": None,
+        "_meta": {"a": None, META_SERVER: info},
+    }
+    assert relayed_task(read_members(b'{"resultType":"complete"}'), info) is None
+    assert relayed_task(read_members(b"{}"), info) is None
+    with pytest.raises(Refused, match="UPSTREAM_BROKE_PROTOCOL"):
+        relayed_task(read_members(b'{"resultType":"task","_meta":[]}'), info)
 
 
 # Revisions

@@ -18,9 +18,6 @@ _encode = msgspec.json.Encoder().encode
 _NOT_PASSED_ON = frozenset({"resultType", "ttlMs", "cacheScope", "_meta"})
 """Members of a result that are stamped anew, where the client's era has them at all."""
 
-_NOT_OF_A_TASK = frozenset({"resultType", "_meta"})
-"""The same of a task, whose `ttlMs` says how long the server keeps it (tasks extension)."""
-
 _STATUS_OF_ERROR = {-32601: 404, -32021: 400}
 """HTTP statuses that the specification demands for errors of a server, modern clients only."""
 
@@ -39,28 +36,22 @@ def stamped(result: Mapping[str, Any], era: Era, method: str, server_info: Mappi
     return {**result, "resultType": "complete", **caching, "_meta": {META_SERVER: server_info}}
 
 
-def relayed(
-    members: dict[str, msgspec.Raw], era: Era, method: str, server_info: Mapping[str, Any], *, tasks: bool = False
-) -> tuple[dict[str, Any], bool]:
+def relayed(members: dict[str, msgspec.Raw], era: Era, method: str, server_info: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
     """A server's result as the client gets it, and whether it is a tool's error. Content stays as it was, unknown members too.
-
-    `tasks`: the tasks extension was declared to the server, so a modern `tools/call` may be answered with a task.
 
     Raises `Refused` FEATURE_UNSUPPORTED for a result that asks for input, UPSTREAM_BROKE_PROTOCOL for one that is not valid.
     """
-    kind = "complete"
     if "resultType" in members:
         kind = _typed(members, "resultType", str, "complete")
         if kind == "input_required":
             raise Refused(Reason.FEATURE_UNSUPPORTED, {"feature": "input_required"})
-        if kind != "complete" and not (kind == "task" and tasks and era is Era.MODERN and method == "tools/call"):
+        if kind != "complete":
             raise Refused(Reason.UPSTREAM_BROKE_PROTOCOL, note=f"resultType {kind[:40]!r}")
     is_error = "isError" in members and method == "tools/call" and _typed(members, "isError", bool, False)
     meta = _own_meta(members) if "_meta" in members else {}
-    own = _NOT_OF_A_TASK if kind == "task" else _NOT_PASSED_ON
-    result: dict[str, Any] = {key: value for key, value in members.items() if key not in own}
+    result: dict[str, Any] = {key: value for key, value in members.items() if key not in _NOT_PASSED_ON}
     if era is Era.MODERN:
-        result["resultType"] = kind
+        result["resultType"] = "complete"
         if method in CACHEABLE:
             result["ttlMs"] = min(max(0, _typed(members, "ttlMs", int, 0)), MAX_SAFE_INTEGER)
             result["cacheScope"] = "private"  # what a caller may see was filtered for this caller

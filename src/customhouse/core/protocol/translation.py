@@ -147,6 +147,25 @@ def translated_params(params: Mapping[str, Any], method: str, server: str, clien
     return {key: value for key, value in params.items() if key not in unwanted}
 
 
+def known_to(params: Mapping[str, Any], method: str, server: str) -> Mapping[str, Any]:
+    """The same where nobody knows the client's revision any more: without what means something in other revisions than the server's."""
+    strange = _STRANGE[server] if method == "completion/complete" else _STRANGE[server] - {"context"}
+    if strange.isdisjoint(params):
+        return params
+    return {key: value for key, value in params.items() if key not in strange}
+
+
+_STRANGE = {
+    server: frozenset(
+        ({"task"} if server != "2025-11-25" else set())
+        | ({"context"} if server < "2025-06-18" else set())
+        | ({"inputResponses", "requestState"} if era is Era.LEGACY else set())
+    )
+    for server, era in ERA_OF.items()
+}
+"""Parameters that a server of each revision does not know and another one does."""
+
+
 def _unwanted(server: str, client: str) -> frozenset[str]:
     """Parameters that one side means and the other does not know, or would mean differently."""
     dropped: set[str] = set()
