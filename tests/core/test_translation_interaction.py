@@ -184,6 +184,11 @@ def test_what_the_client_did_not_declare_is_never_asked(question: Question, decl
         read({"inputRequests": {"a": entry(question)}}, declared)
 
 
+@pytest.mark.parametrize("question", [ASK_FORM, ASK_SAMPLE, ASK_ROOTS])
+def test_what_the_client_declared_is_asked_without_more(question: Question) -> None:
+    assert problem_of(question, {"elicitation": {"form": {}}, "sampling": {}, "roots": {}}) == ""
+
+
 # The question in the client's words
 
 SELECT = {"type": "string", "title": "T", "oneOf": [{"const": "a", "title": "A"}, {"const": "b"}], "default": "a"}

@@ -47,11 +47,11 @@ def _problem_of_url(url: object) -> str:
     return "" if type(url) is str and _PAGE.fullmatch(url) else "a page to open that is no web address"
 
 
-def translated_request(params: Mapping[str, Any], server: str, client: str, elicitation_id: str) -> dict[str, Any]:
-    """A question that has no problem, for a client of another revision. `elicitation_id`, fresh and unguessable, goes with a page to
-    clients that know such ids, where the server gave none.
+def translated_request(params: Mapping[str, Any], client: str, elicitation_id: str) -> dict[str, Any]:
+    """A question that has no problem, for a client of another revision than the server's.
 
-    Raises `Refused` FEATURE_UNSUPPORTED for a form that the client's revision has no fields for.
+    `elicitation_id`, fresh and unguessable, goes with a page to clients that know such ids, where the server gave none. Raises `Refused`
+    FEATURE_UNSUPPORTED for a form that the client's revision has no fields for.
     """
     asked = {key: value for key, value in params.items() if key not in ("_meta", "task", "elicitationId")}
     if meta := vendor_meta(_object(params.get("_meta"))):
@@ -60,8 +60,7 @@ def translated_request(params: Mapping[str, Any], server: str, client: str, elic
         asked["elicitationId"] = params.get("elicitationId") or elicitation_id
     if client < _WITH_MODES:
         asked.pop("mode", None)
-        if server >= _WITH_MODES:
-            asked["requestedSchema"] = _plain_form(params["requestedSchema"])
+        asked["requestedSchema"] = _plain_form(params["requestedSchema"])
     return asked
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from customhouse.core.protocol import elicitation, sampling
 from customhouse.core.protocol.reading import read_json
-from customhouse.core.protocol.revisions import ASKS_FOR_INPUT, META_SERVER, vendor_meta
+from customhouse.core.protocol.revisions import ASKS_FOR_INPUT, META_SERVER, NEWEST_MODERN, vendor_meta
 from customhouse.core.refusal import Reason, Refused
 
 ROOTS = "roots/list"
@@ -115,7 +115,7 @@ def translated_question(question: Question, server: str, client: str, declared: 
         meta = vendor_meta(params["_meta"]) if type(params["_meta"]) is dict else {}
         return Question(question.method, {**params, "_meta": meta})
     if question.method == elicitation.METHOD:
-        return Question(question.method, elicitation.translated_request(params, server, client, elicitation_id))
+        return Question(question.method, elicitation.translated_request(params, client, elicitation_id))
     if question.method == sampling.METHOD:
         return Question(question.method, sampling.translated_request(params, server, client, declared["sampling"]))
     return Question(question.method, {})
@@ -131,7 +131,7 @@ def questions_of_error(error: Mapping[str, Any], method: str, declared: Mapping[
     pages = elicitation.urls_required(error)
     if len(pages) > MAX_QUESTIONS:
         raise _broken(f"error -32042 with more than {MAX_QUESTIONS} elicitations")
-    asked = [elicitation.translated_request(params, "2025-11-25", "2026-07-28", "") for params in pages]
+    asked = [elicitation.translated_request(params, NEWEST_MODERN, "") for params in pages]
     return InputRequired({f"url-{number}": Question(elicitation.METHOD, params) for number, params in enumerate(asked, 1)}, None)
 
 
