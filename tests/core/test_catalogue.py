@@ -23,8 +23,8 @@ def definition(name: str, *tools: str, tenant: str = "acme", scopes: tuple[str, 
     return ServerDefinition(name=name, owner="o", contact="c", tenant=tenant, url="http://127.0.0.1:1/", tools=reviews)
 
 
-def offers(*pairs: tuple[ServerDefinition, Manifest]) -> list[Any]:
-    pins = {server.name: Pin(server=server.name, revision="2026-07-28", digest=digest_of(said), manifest=said) for server, said in pairs}
+def offers(*pairs: tuple[ServerDefinition, Manifest], revision: str = "2026-07-28") -> list[Any]:
+    pins = {server.name: Pin(server=server.name, revision=revision, digest=digest_of(said), manifest=said) for server, said in pairs}
     servers = [server for server, _ in pairs]
     policy = compile_policy({}, policy_servers(servers, pins))
     return [offer(server, pins[server.name], policy) for server in servers]

@@ -74,6 +74,29 @@ def test_a_list_is_the_visible_without_the_blocked(visible: set[str], drifted: s
     assert named(result) == sorted(visible - drifted)
 
 
+TASK, LISTS_VALUES = {"execution": {"taskSupport": "required"}}, {"outputSchema": {"type": "array"}}
+IN_REVISIONS = [
+    pytest.param("2026-07-28", LISTS_VALUES, Era.MODERN, "", LISTS_VALUES, id="modern-in-modern"),
+    pytest.param("2026-07-28", LISTS_VALUES, Era.LEGACY, "", {}, id="modern-in-legacy"),
+    pytest.param("2026-07-28", LISTS_VALUES, Era.LEGACY, "2024-11-05", {}, id="modern-in-the-oldest"),
+    pytest.param("2025-11-25", TASK, Era.LEGACY, "2025-11-25", TASK, id="legacy-in-its-own"),
+    pytest.param("2025-11-25", TASK, Era.LEGACY, "2025-06-18", None, id="legacy-in-an-older"),
+    pytest.param("2025-11-25", TASK, Era.MODERN, "2026-07-28", None, id="legacy-in-modern"),
+    pytest.param("1999-01-01", TASK, Era.LEGACY, "", TASK, id="a-revision-that-nobody-knows"),
+]
+
+
+@pytest.mark.parametrize(("captured", "more", "era", "revision", "shown"), IN_REVISIONS)
+def test_a_tool_is_listed_in_the_words_of_the_callers_revision(
+    captured: str, more: dict[str, Any], era: Era, revision: str, shown: dict[str, Any] | None
+) -> None:
+    plain = {"name": "beta", "inputSchema": OBJECT}
+    said = Manifest(server_info={}, capabilities={}, tools=({"name": "alpha", "inputSchema": OBJECT, **more}, plain))
+    (one,) = offers((definition("a", *NAMES), said), revision=captured)
+    result = listed(server_endpoint(one, "http://g"), "tools/list", caller("alice"), era, seen, sound, revision=revision)
+    assert result["tools"] == [*([] if shown is None else [{"name": "alpha", "inputSchema": OBJECT, **shown}]), plain]
+
+
 def test_a_greeting_offers_what_is_relayed_and_no_change_notifications() -> None:
     modern = greeting(endpoint(), caller("alice"), Era.MODERN, {"name": "g"}, None)
     assert modern == {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}, "logging": {}}, "instructions": "Do."}

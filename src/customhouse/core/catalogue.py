@@ -16,7 +16,9 @@ from customhouse.core.limits import defects
 from customhouse.core.manifest import Manifest, Pin, ServerDefinition, ToolReview
 from customhouse.core.naming import addresses, alias_of, aliases
 from customhouse.core.policy import ActionRef, Policy
+from customhouse.core.protocol.entries import translated_tool
 from customhouse.core.protocol.paramheaders import HeaderParameter, header_parameters
+from customhouse.core.protocol.revisions import ERA_OF, NEWEST_LEGACY
 from customhouse.core.protocol.uritemplate import Template, compile_template
 from customhouse.core.refusal import Reason, Refused
 from customhouse.core.schemas import Schema, compile_schema
@@ -43,10 +45,10 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 class Tool:
     """A callable tool: the pinned definition and what a reviewer decided about it. Its schema is compiled at first use."""
 
-    __slots__ = ("_parameters", "_schema", "action", "definition", "entry", "name", "pin_digest", "review", "server")
+    __slots__ = ("_parameters", "_schema", "action", "definition", "entry", "name", "pin_digest", "review", "revision", "server")
 
     def __init__(
-        self, server: ServerDefinition, definition: Mapping[str, Any], review: ToolReview, pin_digest: str, action: ActionRef
+        self, server: ServerDefinition, definition: Mapping[str, Any], review: ToolReview, pin_digest: str, action: ActionRef, revision: str
     ) -> None:
         self.server = server
         self.name: str = definition["name"]
@@ -54,6 +56,8 @@ class Tool:
         self.review = review
         self.pin_digest = pin_digest
         self.action = action
+        self.revision = revision
+        """The revision that the definition was captured in."""
         self.entry = Entry(
             server,
             "tool",
@@ -68,6 +72,10 @@ class Tool:
         )
         self._schema: Schema | None = None
         self._parameters: tuple[HeaderParameter, ...] | None = None
+
+    def seen_in(self, revision: str) -> Mapping[str, Any] | None:
+        """The definition as a client of a revision can read it; None if it must not see the tool."""
+        return translated_tool(self.definition, self.revision, revision)
 
     @property
     def schema(self) -> Schema:
@@ -190,10 +198,11 @@ def offer(definition: ServerDefinition, pin: Pin, policy: Policy) -> Offer:
     server, manifest = definition.name, pin.manifest
     sound = defects(manifest).servable
     tools = [entry for entry in sound.tools if entry["name"] in definition.tools]
+    revision = pin.revision if pin.revision in ERA_OF else NEWEST_LEGACY
     return Offer(
         definition,
         manifest,
-        tuple(Tool(definition, t, definition.tools[t["name"]], pin.digest, policy.tool(server, t["name"])) for t in tools),
+        tuple(Tool(definition, t, definition.tools[t["name"]], pin.digest, policy.tool(server, t["name"]), revision) for t in tools),
         tuple(Prompt(definition, p, pin.digest, policy.prompt(server, p["name"])) for p in sound.prompts),
         tuple(
             [Resource(definition, r, pin.digest, policy.resource(server, r["uri"])) for r in sound.resources]

@@ -11,26 +11,34 @@ from customhouse.core.catalogue import Endpoint
 from customhouse.core.identity import Caller
 from customhouse.core.manifest import Era, ServerDefinition
 from customhouse.core.policy import ActionRef
-from customhouse.core.protocol.revisions import LEGACY_REVISIONS, MODERN_REVISIONS, NEWEST_LEGACY
+from customhouse.core.protocol.revisions import LEGACY_REVISIONS, MODERN_REVISIONS, NEWEST_LEGACY, NEWEST_MODERN
 
 Visible = Callable[[Caller, ActionRef], bool]
 Drifted = Callable[[str, str, str], bool]
 """Whether an entry, by server, kind and pinned name, is blocked."""
 
+_NEWEST = {Era.LEGACY: NEWEST_LEGACY, Era.MODERN: NEWEST_MODERN}
+
 _CAPABILITIES = ("tools", "prompts", "resources", "completions", "logging")
 
 
-def listed(endpoint: Endpoint, method: str, caller: Caller, era: Era, visible: Visible, drifted: Drifted) -> dict[str, Any]:
-    """The result of a list method: what some call of this caller could reach, and nothing that is blocked."""
+def listed(
+    endpoint: Endpoint, method: str, caller: Caller, era: Era, visible: Visible, drifted: Drifted, *, revision: str = ""
+) -> dict[str, Any]:
+    """The result of a list method: what some call of this caller could reach, nothing that is blocked, in the words of the caller's
+    revision; without one, in those of the newest of the era."""
+    spoken = revision or _NEWEST[era]
 
     def seen(server: ServerDefinition, action: ActionRef, kind: str, name: object) -> bool:
         return server.tenant == caller.tenant and not drifted(server.name, kind, str(name)) and visible(caller, action)
 
     if method == "tools/list":
         tools = [
-            (name, tool.definition) for name, tool in sorted(endpoint.tools.items()) if seen(tool.server, tool.action, "tool", tool.name)
+            (name, tool.seen_in(spoken))
+            for name, tool in sorted(endpoint.tools.items())
+            if seen(tool.server, tool.action, "tool", tool.name)
         ]
-        return {"tools": [_tool(name, definition, era) for name, definition in tools]}
+        return {"tools": [{**definition, "name": name} for name, definition in tools if definition is not None]}
     if method == "prompts/list":
         prompts = [
             (name, prompt.definition)
@@ -43,16 +51,6 @@ def listed(endpoint: Endpoint, method: str, caller: Caller, era: Era, visible: V
         return {"resources": [e.definition for e in resources if seen(e.server, e.action, "resource", e.definition["uri"])]}
     templates = [e for e in endpoint.templates if seen(e.server, e.action, "template", e.definition["uriTemplate"])]
     return {"resourceTemplates": [entry.definition for entry in templates]}
-
-
-def _tool(name: str, definition: Mapping[str, Any], era: Era) -> dict[str, Any]:
-    """A tool as the era can express it: legacy revisions know output schemas of objects only, the modern one no `execution`."""
-    tool = {**definition, "name": name}
-    if era is Era.MODERN:
-        tool.pop("execution", None)
-    elif tool.get("outputSchema", {}).get("type", "object") != "object":
-        del tool["outputSchema"]
-    return tool
 
 
 def greeting(endpoint: Endpoint, caller: Caller, era: Era, server_info: Mapping[str, Any], requested: object) -> dict[str, Any]:

@@ -179,6 +179,22 @@ class Reason(enum.Enum):
     FEATURE_UNSUPPORTED = Row(
         Fault.GATEWAY, False, 1501, 200, "The server asked for an interactive feature that the gateway does not relay.", ""
     )
+    TASK_NOT_CARRIED = Row(
+        Fault.CALLER,
+        False,
+        1505,
+        200,
+        "Tasks have no common form in the protocol revisions of the client and the server, so they are not carried between them.",
+        "Call without a task, or use a client of the server's revision.",
+    )
+    INPUT_NOT_GIVEN = Row(
+        Fault.CALLER,
+        False,
+        1506,
+        200,
+        "The server asked the client for input that it did not give, so the call cannot go on.",
+        "See the message for what was asked.",
+    )
 
     # May it come in now, and can it be written down.
     BUSY = Row(Fault.GATEWAY, True, 1503, 200, "The server has as many calls in flight as it may have.", "Try again shortly.")

@@ -3,6 +3,9 @@
 Source: MCP specification, 2024-11-05 to 2026-07-28: basic/lifecycle, basic/versioning, and the method lists of schema.json.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from customhouse.core.manifest import Era
 
 LEGACY_REVISIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
@@ -50,7 +53,31 @@ META_CAPABILITIES = PREFIX + "clientCapabilities"
 META_CLIENT = PREFIX + "clientInfo"
 META_LOG_LEVEL = PREFIX + "logLevel"
 META_SERVER = PREFIX + "serverInfo"
+META_SUBSCRIPTION = PREFIX + "subscriptionId"
 META_RELATED_TASK = PREFIX + "related-task"
+
+ASKS_FOR_INPUT = frozenset({"tools/call", "prompts/get", "resources/read"})
+"""Requests whose modern result may ask for input instead of answering (2026-07-28, basic/patterns/mrtr, Supported Requests)."""
 
 LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 """RFC 5424 severities as MCP names them, least severe first."""
+
+
+def cross_eras(one: str, other: str) -> bool:
+    """Whether two revisions are of different eras. A revision is a date, so of two the older one is the smaller string."""
+    return ERA_OF[one] is not ERA_OF[other]
+
+
+def mutual(supported: object, known: Sequence[str]) -> str:
+    """The newest known revision that a peer names, in `supportedVersions` or in the `data.supported` of an error; empty if none is."""
+    named = supported if type(supported) is list else []
+    return next((revision for revision in sorted(known, reverse=True) if revision in named), "")
+
+
+def vendor_meta(said: Mapping[str, Any]) -> dict[str, Any]:
+    """`_meta` of one connection as far as it may travel to the other: vendor and trace keys, nothing of the connection itself.
+
+    The gateway ends both connections, so a key of theirs that passed would be a forgery, and a progress token would be taken for one of the
+    gateway's own (2026-07-28, basic, `_meta`).
+    """
+    return {key: value for key, value in said.items() if not key.startswith(PREFIX) and key != "progressToken"}
