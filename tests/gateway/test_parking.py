@@ -1,6 +1,7 @@
 """A parked call is taken once by its owner or not at all, what nobody takes ends, and nothing is left over."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -157,6 +158,20 @@ async def test_an_expired_call_that_does_not_end_is_cancelled_at_its_server(lot:
     assert (heard, lot.parking.running) == (["cancel", "cancelled"], 0)
 
 
+async def test_a_call_whose_questions_went_out_and_that_nobody_parked_ends(lot: Lot) -> None:
+    forgotten, late = lot.parking.start(asks_once), lot.parking.start(asks_once)
+    await forgotten.next()
+    await late.next()
+    lot.parking.sweep()
+    handle = lot.parking.park(late, "alice", lot.clock.monotonic() + 60)
+    lot.clock.at += GRACE_SECONDS
+    lot.parking.sweep()
+    await settled()
+    assert (forgotten.state, lot.parking.running) == (State.OVER, 1)
+    assert lot.parking.take(handle, "alice").state is State.ASKING
+    await lot.parking.close()
+
+
 async def test_calls_that_wait_are_bounded_per_caller_and_altogether(lot: Lot) -> None:
     first = await lot.parked("alice")
     await lot.parked("alice")
@@ -199,6 +214,21 @@ async def test_an_end_that_nobody_has_read_counts_as_questions_do(lot: Lot, size
     else:
         assert lot.refusal_to_take(handle) is Reason.PARKED_CALL_GONE
     assert len(lot.parking) == 0
+
+
+async def test_an_end_that_nobody_reads_in_time_is_dropped(lot: Lot) -> None:
+    async def work(call: Call) -> str:
+        question = asyncio.create_task(call.ask("elicitation/create", FORM))
+        await settled()
+        question.cancel()
+        return "unread"
+
+    handle = await lot.parked(work=work)
+    await settled()
+    lot.clock.at += 60
+    lot.parking.sweep()
+    assert lot.refusal_to_take(handle) is Reason.PARKED_CALL_GONE
+    assert (len(lot.parking), lot.parking.running) == (0, 0)
 
 
 async def test_a_failure_while_the_client_was_asked_is_told_at_the_retry(lot: Lot) -> None:
@@ -326,6 +356,13 @@ class AnyOrder(RuleBasedStateMachine):
                 return
             call.cancel()
             self.run(call.ended())
+
+    @rule(parked=consumes(handles))
+    def break_during_the_retry(self, parked: tuple[str, str, int] | None) -> None:
+        if parked is not None:
+            self.gone.add(parked[0])
+            with contextlib.suppress(Refused):
+                self.parking.take(parked[0], parked[1])
 
     @rule(seconds=st.sampled_from([1.0, 5.0, 20.0, 200.0]))
     def wait(self, seconds: float) -> None:

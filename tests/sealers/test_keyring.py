@@ -182,3 +182,10 @@ def test_a_ring_is_replaced_whole(path: Path) -> None:
     assert read_keyring(path) == ring
     assert path.stat().st_mode & 0o777 == 0o600
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_a_ring_that_cannot_be_written_leaves_nothing_behind(path: Path) -> None:
+    path.mkdir(parents=True)
+    with pytest.raises(OSError, match="directory"):
+        write_keyring(path, first_keyring(NOW))
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]

@@ -28,7 +28,7 @@ MAX_OPEN_QUESTIONS = 16
 MAX_OPEN_BYTES = 1_048_576
 """Of the open questions of one call, as JSON; what would go beyond is declined."""
 
-Reply = Mapping[str, Any]
+Reply = dict[str, Any]
 """What a server's own request is answered with: `{"result": {...}}` or `{"error": {"code": ..., "message": ...}}`."""
 
 

@@ -2,7 +2,7 @@
 
 A handle is fresh for each round and opens one wait. One that was taken, expired, or belongs to another process is gone: the call is never
 made again for it, since the server may have acted already. What nobody takes in time is declined, gets `GRACE_SECONDS` to end in its own
-words, and is then cancelled at its server.
+words, and is then cancelled at its server. The same happens to a call whose questions went out and which nobody parked.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from customhouse.ports.traffic import Clock
 T = TypeVar("T")
 
 GRACE_SECONDS = 5.0
-"""From declining a question that nobody answered to cancelling its call."""
+"""From declining a question that nobody answered to cancelling its call, and from finding a call that nobody parked to giving it up."""
 
 
 class ParkingLimits(msgspec.Struct, frozen=True):
@@ -111,9 +111,17 @@ class Parking(Generic[T]):
             if call.state is not State.DONE:
                 self._leaving[call] = now + GRACE_SECONDS
             call.give_up()
+        for call in self._running:
+            if self._is_forgotten(call):
+                self._leaving.setdefault(call, now + GRACE_SECONDS)
         while self._leaving and next(iter(self._leaving.values())) <= now:
             call, _ = self._leaving.popitem(last=False)
-            call.cancel()
+            if call.state is State.OVER or self._is_forgotten(call):
+                call.cancel()
+
+    def _is_forgotten(self, call: BridgedCall[T]) -> bool:
+        """Its questions are out, but no retry could find it."""
+        return call.state is State.ASKING and call not in self._handles
 
     async def close(self) -> None:
         """Cancel every call and wait until each has ended."""

@@ -43,7 +43,7 @@ class Session(msgspec.Struct, frozen=True):
     endpoint: str
     """The path it was opened at, and the only one it serves."""
     revision: str
-    capabilities: dict[str, Any]
+    capabilities: Mapping[str, Any]
     """What the client declared, perhaps less, never more."""
     client_name: str
     client_version: str
@@ -97,7 +97,7 @@ def opened(
 def packed(session: Session) -> bytes:
     """The session as bytes for an id: at most `MAX_PACKED_BYTES` for what `opened` gave."""
     return _encode(
-        _Packed(session.nonce, session.revision, session.capabilities, session.client_name, session.client_version, session.issued_at)
+        _Packed(session.nonce, session.revision, dict(session.capabilities), session.client_name, session.client_version, session.issued_at)
     )
 
 
