@@ -24,7 +24,7 @@ SHELL = ("customhouse.edge.*", "customhouse.wiring", "customhouse.cli.*")
 DOORS = {
     "cedarpy": ("customhouse.core.policy*",),
     "click": ("customhouse.cli.*",),
-    "cryptography": ("customhouse.adapters.verifiers.*",),
+    "cryptography": ("customhouse.adapters.verifiers.*", "customhouse.adapters.sealers.*"),
     "httpcore2": ("customhouse.adapters.verifiers.*",),
     "httptools": ("customhouse.wire.*", "customhouse.edge.*"),
     "httpx2": ("customhouse.adapters.verifiers.*", "customhouse.cli.call"),

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from customhouse.adapters.verifiers.development import DEVELOPMENT_ISSUER, DevelopmentIssuer, UnsafeKeyFile
+from customhouse.adapters.privatefiles import UnsafeKeyFile
+from customhouse.adapters.verifiers.development import DEVELOPMENT_ISSUER, DevelopmentIssuer
 from customhouse.adapters.verifiers.tokens import Issuer, TokenVerifier
 from customhouse.cli.token import token
 from customhouse.core.identity import Caller

@@ -7,7 +7,7 @@ from typing import ParamSpec, TypeVar
 
 import click
 
-from customhouse.adapters.verifiers.development import UnsafeKeyFile
+from customhouse.adapters.privatefiles import UnsafeKeyFile
 from customhouse.config.findings import ConfigurationInvalid
 from customhouse.core.policy import PolicyInvalid
 from customhouse.core.refusal import Refused

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
+from customhouse.adapters.privatefiles import UnsafeKeyFile
 from customhouse.adapters.verifiers.claims import MAX_NAMES, is_plain
-from customhouse.adapters.verifiers.development import MAX_LIFETIME_SECONDS, DevelopmentIssuer, UnsafeKeyFile
+from customhouse.adapters.verifiers.development import MAX_LIFETIME_SECONDS, DevelopmentIssuer
 from customhouse.adapters.verifiers.tokens import MAX_TOKEN_BYTES
 from customhouse.config.definitions import read_definitions
 from customhouse.config.findings import ConfigurationInvalid

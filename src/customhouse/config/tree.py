@@ -141,6 +141,46 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Time that running calls get at shutdown. 20 s stays under the 30 s of common process supervisors."""
 
 
+class Sessions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Sessions of clients that open with `initialize`, and the streams they can resume."""
+
+    idle_timeout_seconds: Seconds = 3_600.0
+    """From the last request of a session without an open stream to its end. An hour outlasts a break; most clients keep a stream open."""
+    max_age_seconds: Seconds = 86_400.0
+    """From `initialize` to the end of a session, whatever it does. A day: a client that runs on opens a new one."""
+    max_per_caller: Count = 1_000
+    """Open sessions of one caller; one more ends the one that was seen least recently. 1,000 lets a fleet of agents share an identity."""
+    max_sessions: Count = 100_000
+    """Open sessions of all callers. 100,000 at about 1 KB each stay under 100 MB; one more is refused."""
+    max_subscriptions_per_session: Count = 1_000
+    """Resources that one session may be subscribed to at once."""
+    replay_seconds: Seconds = 300.0
+    """For which the events of a finished stream can be asked for again. 300 s is longer than a client waits before it reconnects."""
+    replay_max_events_per_stream: Count = 1_000
+    """Events of one stream that are kept; the oldest go first."""
+    replay_max_bytes_per_session: Annotated[int, msgspec.Meta(ge=65_536, le=1_073_741_824)] = 8_388_608
+    """Events of all streams of one session that are kept. 8 MiB is eight of the largest usual answers."""
+    replay_max_bytes: Annotated[int, msgspec.Meta(ge=1_048_576, le=68_719_476_736)] = 134_217_728
+    """Events of all sessions that are kept, 128 MiB; the oldest go first."""
+
+
+class Bridges(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Calls in which a server asks back while its client comes and goes."""
+
+    answer_timeout_seconds: Annotated[float, msgspec.Meta(gt=0, le=3_600)] = 600.0
+    """From a question to the client's answer. Ten minutes: a person has to read, think and sometimes ask somebody."""
+    max_rounds: Annotated[int, msgspec.Meta(ge=1, le=100)] = 10
+    """Times that one call may ask for input. 10 is what the official SDKs allow."""
+    max_waiting_per_caller: Count = 50
+    """Calls of one caller that may wait for an answer. 50 questions are more than anybody has open."""
+    max_waiting: Count = 5_000
+    """Calls of all callers that may wait for an answer."""
+    max_waiting_bytes_per_caller: Annotated[int, msgspec.Meta(ge=65_536, le=1_073_741_824)] = 16_777_216
+    """What the waiting calls of one caller may hold, 16 MiB: their questions, or an answer that came meanwhile."""
+    max_waiting_bytes: Annotated[int, msgspec.Meta(ge=1_048_576, le=68_719_476_736)] = 134_217_728
+    """What all waiting calls may hold, 128 MiB."""
+
+
 class LedgerLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the audit log lies on disk."""
 
@@ -175,6 +215,10 @@ Absent on a loopback bind, it follows `listen`."""
     """Sets of servers by name. An absent `default` holds all servers, so that `/mcp` works from the first definition on."""
     limits: Limits = Limits()
     """How much may happen at once."""
+    sessions: Sessions = Sessions()
+    """Sessions of clients that open with `initialize`."""
+    bridges: Bridges = Bridges()
+    """Calls in which a server asks back."""
     ledger: LedgerLimits = LedgerLimits()
     """The audit log."""
     captures: Captures = Captures()

@@ -31,6 +31,9 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """Unix seconds; the token is not accepted later than this."""
     context_digest: str = ""
     """The authorisation context: SHA-256 over everything a decision may depend on. Filled by `known`."""
+    principal: str = ""
+    """Who it is, whatever they may do: SHA-256 over issuer, tenant, person, workload and client. The same under a token with other groups
+    or scopes, as after a step-up. Filled by `known`."""
 
     @property
     def subject(self) -> str:
@@ -39,11 +42,16 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def known(caller: Caller) -> Caller:
-    """The caller with its authorisation context filled in.
+    """The caller with its authorisation context and its principal filled in.
 
     Two tokens of the same person, client, groups and scopes give the same digest: expiry and token id are left out,
     since no decision depends on them.
     """
-    facts = (caller.issuer, caller.tenant, caller.person, caller.workload, caller.client, caller.groups, sorted(caller.scopes))
-    digest = hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:32]
-    return msgspec.structs.replace(caller, context_digest=digest)
+    who = (caller.issuer, caller.tenant, caller.person, caller.workload, caller.client)
+    return msgspec.structs.replace(
+        caller, context_digest=_digest((*who, caller.groups, sorted(caller.scopes))), principal=_digest(("principal", *who))
+    )
+
+
+def _digest(facts: tuple[object, ...]) -> str:
+    return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()[:32]

@@ -138,6 +138,45 @@ class Reason(enum.Enum):
         Fault.CALLER, False, -32021, 400, "The call needs a capability that the client did not declare.", "Declare the capability."
     )
 
+    # Where the conversation stands.
+    SESSION_REQUIRED = Row(
+        Fault.CALLER, False, -32600, 400, "The request carries no session id.", "Send initialize, then repeat the Mcp-Session-Id of its answer."
+    )
+    SESSION_UNKNOWN = Row(Fault.CALLER, False, -32600, 404, "There is no such session.", "Send initialize again.")
+    TOO_MANY_SESSIONS = Row(
+        Fault.GATEWAY, True, 1503, 503, "As many sessions are open as the gateway may hold.", "Try again later, or end sessions with DELETE."
+    )
+    TOO_MANY_SUBSCRIPTIONS = Row(
+        Fault.CALLER, False, 1429, 200, "The session is subscribed to as many resources as it may be.", "Unsubscribe from some."
+    )
+    EVENTS_GONE = Row(
+        Fault.CALLER,
+        False,
+        -32600,
+        410,
+        "The events after this one are no longer kept.",
+        "Open a new stream; a write may have happened, so check before you repeat it.",
+    )
+    INVALID_REQUEST_STATE = Row(
+        Fault.CALLER, False, -32602, 200, "The requestState is not valid for this request.", "Send the original request again without it."
+    )
+    PARKED_CALL_GONE = Row(
+        Fault.GATEWAY,
+        False,
+        1410,
+        200,
+        "The call that waited for this answer is no longer there.",
+        "A write may have happened: check before you repeat the original request.",
+    )
+    PARKING_FULL = Row(
+        Fault.GATEWAY,
+        True,
+        1503,
+        200,
+        "As many calls wait for an answer of their caller as may.",
+        "Answer the ones that wait, or try again later.",
+    )
+
     # What the name means, and whether it is allowed.
     UNKNOWN_NAME = Row(Fault.CALLER, False, -32602, 200, "There is no such name here for this caller.", "List what is offered.")
     DRIFTED = Row(

@@ -9,6 +9,7 @@ from customhouse.core.identity import Caller
 from customhouse.core.manifest import Era
 from customhouse.core.permit import Errand, Permit
 from customhouse.core.record import Record
+from customhouse.core.sealing import Seal
 
 
 class Verifier(Protocol):
@@ -107,6 +108,16 @@ class Secrets(Protocol):
 
         Raises `LookupError` with the reference, never the value, in its message.
         """
+
+
+class Sealer(Protocol):
+    """Seals what clients carry for the gateway, so that they can neither read nor change it."""
+
+    def seal(self, kind: Seal, plaintext: bytes, bound_to: bytes) -> str:
+        """A text of A-Z, a-z, 0-9, `-` and `_` that opens only as this kind and for the same `bound_to`. Never the same text twice."""
+
+    def open(self, kind: Seal, text: str, bound_to: bytes) -> bytes:
+        """What was sealed. Raises the one `Refused` of the kind, whatever is wrong; the text may be anything a client sent."""
 
 
 class Clock(Protocol):

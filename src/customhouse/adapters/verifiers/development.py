@@ -7,7 +7,6 @@ Whoever can read the key file can be anybody, so a file that others can read is 
 import json
 import os
 import secrets
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
+from customhouse.adapters.privatefiles import UnsafeKeyFile, read_private, write_once
 from customhouse.adapters.verifiers.claims import ClaimNames, IssuerRules
 from customhouse.adapters.verifiers.documents import read_object
 from customhouse.adapters.verifiers.keys import LocalKeys, VerificationKey
@@ -29,10 +29,6 @@ MAX_LIFETIME_SECONDS = 86_400
 _MAX_FILE_BYTES = 4096
 
 
-class UnsafeKeyFile(Exception):
-    """The key file cannot be used. The text says why and what to do."""
-
-
 class DevelopmentIssuer:
     """Mints tokens, and vouches for them as an issuer whose keys are local."""
 
@@ -44,8 +40,8 @@ class DevelopmentIssuer:
         """The issuer of a key file, which is made if it is not there. Raises `UnsafeKeyFile`."""
         try:
             if not path.exists():
-                _write_once(path, json.dumps(OKPKey.generate_key("Ed25519", auto_kid=True).as_dict(private=True)).encode())
-            return cls(_key_in(_read_private(path), path))
+                write_once(path, json.dumps(OKPKey.generate_key("Ed25519", auto_kid=True).as_dict(private=True)).encode())
+            return cls(_key_in(read_private(path, _MAX_FILE_BYTES), path))
         except OSError as broken:
             raise UnsafeKeyFile(f"{path} cannot be read or made: {os.strerror(broken.errno or 0)}.") from broken
 
@@ -86,32 +82,6 @@ class DevelopmentIssuer:
             claims=ClaimNames(workload="workload"),
         )
         return Issuer(rules, LocalKeys(self.public_keys()))
-
-
-def _write_once(path: Path, data: bytes) -> None:
-    """Make a file that is there with all its content or not at all; whoever comes second keeps the first one's file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        path.hardlink_to(draft)
-    except FileExistsError:
-        return
-    finally:
-        draft.unlink()
-
-
-def _read_private(path: Path) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
-            raise UnsafeKeyFile(f"{path} must be a file that you own and nobody else can read or write: chmod 600, or delete it.")
-        return file.read(_MAX_FILE_BYTES)
 
 
 def _key_in(data: bytes, path: Path) -> OKPKey:

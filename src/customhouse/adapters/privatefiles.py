@@ -1,0 +1,64 @@
+"""Files that hold keys: made whole or not at all, and believed only while nobody else can reach them.
+
+Whoever reads such a file holds its key, so one that others can read or write is refused, not repaired.
+"""
+
+import os
+import secrets
+import stat
+from pathlib import Path
+
+
+class UnsafeKeyFile(Exception):
+    """The key file cannot be used. The text says why and what to do."""
+
+
+def write_once(path: Path, data: bytes) -> None:
+    """Make a file that is there with all its content or not at all; whoever comes second keeps the first one's file."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = _draft(path, data)
+    try:
+        path.hardlink_to(draft)
+    except FileExistsError:
+        return
+    finally:
+        draft.unlink()
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Put new content in the place of the old; a reader sees one or the other."""
+    draft = _draft(path, data)
+    try:
+        draft.replace(path)
+    except OSError:
+        draft.unlink()
+        raise
+    _sync_directory(path.parent)
+
+
+def read_private(path: Path, max_bytes: int) -> bytes:
+    """The first `max_bytes` of the content. Raises OSError, and `UnsafeKeyFile` unless it is a plain file that we own alone."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+            raise UnsafeKeyFile(f"{path} must be a file that you own and nobody else can read or write: chmod 600, or delete it.")
+        return file.read(max_bytes)
+
+
+def _draft(path: Path, data: bytes) -> Path:
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return draft
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""Sealing what clients carry for the gateway."""

@@ -1,0 +1,1 @@
+"""What changes in a session of a legacy client, and the events of its streams."""
