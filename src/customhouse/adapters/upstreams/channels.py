@@ -15,13 +15,12 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import msgspec
-import rfc8785
 
 from customhouse.adapters.upstreams.answers import decoded
 from customhouse.adapters.upstreams.duplex import SILENT, Conversation, again
 from customhouse.adapters.upstreams.overhearing import Overhearing
 from customhouse.core.backoff import RESTED, Backoff, failed
-from customhouse.core.manifest import Era, ServerDefinition
+from customhouse.core.manifest import Era, ServerDefinition, canonical_bytes
 from customhouse.core.permit import Errand, Permit
 from customhouse.core.protocol.eras import shows_modern
 from customhouse.core.refusal import Reason, Refused
@@ -117,7 +116,7 @@ class Channels(ABC):
             session_key = authority.session_key if isinstance(authority, Permit) else ""
             key = LineKey(Era.LEGACY, session_key)
             if ask.capabilities:
-                key = LineKey(Era.LEGACY, session_key, ask.conversation, rfc8785.dumps(dict(ask.capabilities)).decode())
+                key = LineKey(Era.LEGACY, session_key, ask.conversation, canonical_bytes(dict(ask.capabilities)).decode())
         while True:
             line = await self._line(key, ask)
             line.users += 1
@@ -183,8 +182,10 @@ class Channels(ABC):
             line.conversation.settle_modern()
             answer = await line.conversation.request(ask, SILENT)
             said = decoded(answer.result or {})
-        except Refused:
+        except BaseException as ended:
             line.conversation.dismiss("no answer to the question of the era")
+            if not isinstance(ended, Refused):
+                raise
             self._judge(modern=False, seconds=2 * seconds)
             return False
         if not shows_modern(said, answer.error):
@@ -222,6 +223,11 @@ class Channels(ABC):
             raise Refused(Reason.UPSTREAM_UNREACHABLE, note="the server did not start in time") from None
         except Refused as refused:
             raise again(refused) from None
+        except asyncio.CancelledError:
+            own = asyncio.current_task()
+            if task.cancelled() and own is not None and not own.cancelling():  # not this call was cancelled, but what it waits for
+                raise Refused(Reason.DRAINING, note=_CLOSED) from None
+            raise
 
     async def _open(self, key: LineKey, capabilities: dict[str, Any]) -> Line:
         line = self._new_line(key)
@@ -281,7 +287,7 @@ class Channels(ABC):
             line.conversation.listen(self._wanted)
 
     def _make_room(self) -> None:
-        if len(self._lines) + len(self._opening) < MAX_LINES:
+        if len(self._lines) + len(self._opening) <= MAX_LINES:  # the one to be opened is counted already
             return
         idle = next((line for line in self._lines.values() if not line.users), None)
         if idle is None:

@@ -1,0 +1,102 @@
+"""The processes behind stdio servers: how many there are, how long they live, and that nothing of them stays."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from customhouse.core.refusal import Refused
+from tests.upstreams.programs import alive, behind, until
+
+
+async def test_callers_share_a_process_only_where_the_server_is_stateless_or_modern(tmp_path: Path) -> None:
+    async with behind(tmp_path) as here:
+        assert await here.said("pid", key="alice") != await here.said("pid", key="bob")
+        assert await here.said("pid", key="") == await here.said("pid", key="")
+    async with behind(tmp_path, "modern") as here:
+        assert await here.said("pid", key="alice") == await here.said("pid", key="bob")
+
+
+async def test_a_process_that_nobody_used_for_long_is_ended(tmp_path: Path) -> None:
+    async with behind(tmp_path) as here:
+        pid = int(await here.said("pid"))
+        held = asyncio.create_task(here.said("hold", key="busy", seconds=1_000.0))
+        await until(lambda: here.methods().count("tools/call") == 2)
+        here.server.sweep(here.clock.monotonic() + 299.0)
+        assert alive(pid)
+        here.server.sweep(here.clock.monotonic() + 301.0)
+        await asyncio.shield(here.programs[1].ended)
+        assert not alive(pid)
+        await here.call("release", key="busy")
+        assert await held == "released"
+        assert int(await here.said("pid")) != pid
+
+
+async def test_the_process_that_idled_longest_makes_room_for_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("customhouse.adapters.upstreams.channels.MAX_LINES", 2)
+    async with behind(tmp_path) as here:
+        pids = {key: await here.said("pid", key=key) for key in ("a", "b", "a", "c")}
+        assert await here.said("pid", key="a") == pids["a"]
+        assert await here.said("pid", key="c") == pids["c"]
+        assert await here.said("pid", key="b") != pids["b"]
+
+
+async def test_when_every_process_is_in_use_another_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("customhouse.adapters.upstreams.channels.MAX_LINES", 1)
+    async with behind(tmp_path) as here:
+        held = asyncio.create_task(here.said("hold", key="a"))
+        await here.until_read("tools/call")
+        with pytest.raises(Refused, match="BUSY"):
+            await here.call("echo", key="b")
+        await here.call("release", key="a")
+        await held
+        assert await here.said("echo", key="b") == "{}"
+
+
+@pytest.mark.parametrize("era", ["legacy", "modern"])
+async def test_nothing_stays_when_the_gateway_ends(era: str, tmp_path: Path) -> None:  # GW-60
+    async with behind(tmp_path, era) as here:
+        pid, grandchild = int(await here.said("pid")), int(await here.said("fork"))
+        held = asyncio.create_task(here.call("hold"))
+        await until(lambda: here.methods().count("tools/call") == 3)
+        assert alive(pid)
+        assert alive(grandchild)
+        await here.server.close()
+        assert not alive(pid)
+        await until(lambda: not alive(grandchild))
+        with pytest.raises(Refused, match="UPSTREAM_DIED"):
+            await held
+        with pytest.raises(Refused, match="DRAINING"):
+            await here.call("echo")
+
+
+async def test_a_server_that_heeds_nothing_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # GW-60
+    monkeypatch.setattr("customhouse.adapters.upstreams.stdio.GRACE_SECONDS", 0.2)
+    async with behind(tmp_path, "stubborn") as here:
+        await here.call("echo")
+        await here.server.close()
+        assert await here.programs[-1].ended == 128 + 9
+
+
+async def test_closing_while_a_process_starts_leaves_none(tmp_path: Path) -> None:
+    async with behind(tmp_path, "hangs") as here:
+        call = asyncio.create_task(here.call("echo"))
+        await until(lambda: here.programs)
+        await here.server.close()
+        assert not alive(here.programs[0].process.pid)
+        (outcome,) = await asyncio.gather(call, return_exceptions=True)
+        assert isinstance(outcome, Refused)
+
+
+async def test_fifty_calls_at_once_start_one_process(tmp_path: Path) -> None:
+    async with behind(tmp_path) as here:
+        pids = await asyncio.gather(*(here.said("pid", key="alice") for _ in range(50)))
+        assert len(set(pids)) == 1
+        assert here.methods().count("initialize") == 1
+
+
+async def test_a_message_is_one_line_whatever_is_in_it(tmp_path: Path) -> None:
+    async with behind(tmp_path) as here:
+        given = {"text": "a\nb\r\nc\u2028d", "n": 1}
+        assert json.loads(await here.said("echo", given)) == given
