@@ -91,10 +91,8 @@ def call(message_id: Any, params: dict[str, Any]) -> None:  # noqa: C901, PLR091
     elif name == "ask":
         ask(message_id, given["method"], given.get("params", {}), given.get("id", f"q-{message_id}"))
     elif name == "ask-and-withdraw":
-        ask(message_id, given["method"], given.get("params", {}), "q")
-        note("notifications/cancelled", requestId="q")
-        asked.clear()
-        answer(message_id, text("never mind"))
+        ask(message_id, given["method"], given.get("params", {}), "first")
+        ask(message_id, given["method"], given.get("params", {}), "second")
     elif name == "progress":
         for step in range(given.get("steps", 3)):
             note("notifications/progress", progressToken=token, progress=step)
@@ -160,7 +158,10 @@ def handle(message: dict[str, Any]) -> None:
     method, message_id, params = message.get("method", ""), message.get("id"), message.get("params") or {}
     if not method:
         waiting = asked.pop(message_id, None)
-        if waiting is not None:
+        if message_id == "first":
+            note("notifications/cancelled", requestId="second")
+            answer(waiting, text("never mind"))
+        elif waiting is not None:
             answer(waiting, text({key: message[key] for key in ("id", "result", "error") if key in message}))
     elif method == "server/discover":
         discover(message_id)

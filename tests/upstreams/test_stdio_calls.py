@@ -399,8 +399,11 @@ async def test_the_clock_stands_still_while_a_person_is_asked(tmp_path: Path) ->
 
 async def test_a_question_that_the_server_withdraws_is_taken_back_from_the_caller(tmp_path: Path) -> None:
     async with behind(tmp_path) as here:
+        here.person.answers = [{"result": {"action": "decline"}}]
         assert await here.said("ask-and-withdraw", ELICITATION, capabilities={"elicitation": {}}) == "never mind"
         await asyncio.wait_for(here.person.withdrawn.wait(), 5)
+        await here.said("echo", capabilities={"elicitation": {}})
+        assert "second" not in [message["id"] for _, message in here.read() if "method" not in message]
 
 
 async def test_a_refused_question_ends_the_call_and_the_server_hears_of_it(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -100,3 +101,22 @@ async def test_a_message_is_one_line_whatever_is_in_it(tmp_path: Path) -> None:
     async with behind(tmp_path) as here:
         given = {"text": "a\nb\r\nc\u2028d", "n": 1}
         assert json.loads(await here.said("echo", given)) == given
+
+
+async def test_what_was_subscribed_to_is_subscribed_to_again_after_a_crash(tmp_path: Path) -> None:  # GW-59
+    async with behind(tmp_path) as here:
+        subscribed: dict[str, Any] = {"method": "resources/subscribe", "params": {"uri": "file:///a"}, "key": "alice"}
+        await here.call("", capabilities={"roots": {}}, conversation="1", **subscribed)
+        await here.call("", key="alice", method="resources/subscribe", params={"uri": "file:///b"})
+        await here.call("", key="alice", method="resources/unsubscribe", params={"uri": "file:///b"})
+        here.server.sweep(here.clock.monotonic() + 1_000.0)
+        with pytest.raises(Refused, match="UPSTREAM_DIED"):
+            await here.call("die", key="alice")
+        here.server.sweep(here.clock.monotonic())
+        await until(lambda: here.methods().count("resources/subscribe") == 3)
+        again = [(pid, message["params"]) for pid, message in here.read() if message.get("method") == "resources/subscribe"]
+        assert again[-1][1] == {"uri": "file:///a"}
+        assert again[-1][0] != again[0][0]
+        updated = {"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": "file:///a"}}
+        await here.call("say", {"lines": [json.dumps(updated)], "then": "done"}, key="alice")
+        assert here.noted.resources == [("odd", "alice", "file:///a")]

@@ -88,6 +88,7 @@ class Channels(ABC):
         self._verdict_until = 0.0
         self._probing: asyncio.Task[bool] | None = None
         self._wanted: dict[str, Any] = {}
+        self._subscribed: dict[LineKey, set[str]] = {}
         self._kept: set[asyncio.Task[Any]] = set()
         self._closed = False
 
@@ -115,8 +116,13 @@ class Channels(ABC):
         if not await self.speaks_modern(ask.deadline):
             session_key = authority.session_key if isinstance(authority, Permit) else ""
             key = LineKey(Era.LEGACY, session_key)
+            if ask.method in _SUBSCRIBING:
+                return await self._subscribe(key, ask, listener)
             if ask.capabilities:
                 key = LineKey(Era.LEGACY, session_key, ask.conversation, canonical_bytes(dict(ask.capabilities)).decode())
+        return await self._carry(key, ask, listener)
+
+    async def _carry(self, key: LineKey, ask: Ask, listener: Respondent) -> UpstreamAnswer:
         while True:
             line = await self._line(key, ask)
             line.users += 1
@@ -143,6 +149,20 @@ class Channels(ABC):
             yield
         finally:
             line.turn.release()
+
+    async def _subscribe(self, key: LineKey, ask: Ask, listener: Respondent) -> UpstreamAnswer:
+        """Subscriptions of a caller are on the channel that all its conversations share, and are made again when that is opened again."""
+        answer = await self._carry(key, ask, listener)
+        uri = ask.params.get("uri")
+        if answer.error is None and type(uri) is str:
+            uris = self._subscribed.setdefault(key, set())
+            if ask.method == "resources/subscribe":
+                uris.add(uri)
+            else:
+                uris.discard(uri)
+            if not uris:
+                del self._subscribed[key]
+        return answer
 
     async def discovery(self, errand: Errand, era: Era) -> dict[str, Any]:
         """What the server says of itself: its DiscoverResult or InitializeResult, decoded strictly."""
@@ -210,9 +230,13 @@ class Channels(ABC):
             return line
         opening = self._opening.get(key)
         if opening is None:
-            opening = self._opening[key] = self.keep(self._open(key, dict(ask.capabilities) if key.capabilities else {}))
-            opening.add_done_callback(lambda _: self._opening.pop(key, None))
+            opening = self._begin_opening(key, dict(ask.capabilities) if key.capabilities else {})
         return await self._soon(opening, ask.deadline)
+
+    def _begin_opening(self, key: LineKey, capabilities: dict[str, Any]) -> "asyncio.Task[Line]":
+        opening = self._opening[key] = self.keep(self._open(key, capabilities))
+        opening.add_done_callback(lambda _: self._opening.pop(key, None))
+        return opening
 
     async def _soon(self, task: "asyncio.Task[T]", deadline: float) -> T:
         """What others may wait for too; the server has not seen the call yet."""
@@ -285,11 +309,13 @@ class Channels(ABC):
         line.idle_since = self._clock.monotonic()
         if line.key.era is Era.MODERN and self._wanted:
             line.conversation.listen(self._wanted)
+        for uri in self._subscribed.get(line.key, ()):
+            line.conversation.subscribe(uri)
 
     def _make_room(self) -> None:
         if len(self._lines) + len(self._opening) <= MAX_LINES:  # the one to be opened is counted already
             return
-        idle = next((line for line in self._lines.values() if not line.users), None)
+        idle = next((line for line in self._lines.values() if not line.users and line.key not in self._subscribed), None)
         if idle is None:
             raise Refused(Reason.BUSY, note=f"{MAX_LINES} channels of this server are in use")
         idle.conversation.dismiss("room for another channel")
@@ -313,11 +339,14 @@ class Channels(ABC):
     # Housekeeping
 
     def sweep(self, now: float) -> None:
-        """Pass on what was held back, and end what nobody used for long; called once a second."""
+        """Pass on what was held back, end what nobody used for long, and open again what somebody listens to; called once a second."""
         for line in list(self._lines.values()):
             line.overhearing.sweep()
-            if not line.users and now - line.idle_since >= IDLE_SECONDS:
+            if not line.users and line.key not in self._subscribed and now - line.idle_since >= IDLE_SECONDS:
                 line.conversation.dismiss("not used for long")
+        for key in self._subscribed:
+            if key not in self._lines and key not in self._opening and not self._backoffs.get(key, RESTED).wait_seconds(now):
+                self._begin_opening(key, {})
 
     async def close(self) -> None:
         """End all channels and wait until they have ended."""
@@ -335,6 +364,7 @@ class Channels(ABC):
 
 
 _MODERN = LineKey(Era.MODERN)
+_SUBSCRIBING = frozenset({"resources/subscribe", "resources/unsubscribe"})
 _CLOSED = "the gateway is shutting down"
 
 

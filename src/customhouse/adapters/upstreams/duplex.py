@@ -217,6 +217,12 @@ class Conversation:
         params = {"notifications": wanted, "_meta": meta}
         self._tell({"id": own_id, "method": "subscriptions/listen", "params": params})
 
+    def subscribe(self, uri: str) -> None:
+        """Make a subscription again that an earlier channel had; its answer is not waited for."""
+        own_id = next(self._ids)
+        self._unwatched.add(own_id)
+        self._tell({"id": own_id, "method": "resources/subscribe", "params": {"uri": uri}})
+
     # What the server says
 
     def receive(self, data: bytes) -> None:

@@ -18,7 +18,8 @@ MODERN_ERRORS = frozenset({-32020, -32021, -32022})
 def shows_modern(result: Mapping[str, Any] | None, error: Mapping[str, Any] | None) -> bool:
     """Whether the answer to `server/discover` is one of a modern server."""
     if error is not None:
-        return error.get("code") in MODERN_ERRORS
+        code = error.get("code")
+        return type(code) is int and code in MODERN_ERRORS
     versions = (result or {}).get("supportedVersions")
     return isinstance(versions, list) and any(version in MODERN_REVISIONS for version in versions if type(version) is str)
 
