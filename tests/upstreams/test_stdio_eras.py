@@ -57,6 +57,24 @@ async def test_silence_is_no_verdict_until_the_greeting_succeeded(tmp_path: Path
         assert here.methods().count("server/discover") == 2
 
 
+async def test_a_process_that_cannot_be_started_takes_no_verdict_and_no_line_away(tmp_path: Path) -> None:
+    async with behind(tmp_path) as here:
+        await here.call("echo", key="alice")
+        here.cannot_start = True
+        for _ in range(3):
+            with pytest.raises(Refused, match="UPSTREAM_UNREACHABLE"):
+                await here.call("echo", key="bob")
+        here.clock.ahead = 3_601.0
+        assert await here.said("echo", key="alice") == "{}"
+
+
+async def test_a_modern_server_that_does_not_know_the_revision_any_more_is_asked_again(tmp_path: Path) -> None:
+    async with behind(tmp_path, "modern") as here:
+        assert (await here.call("error", {"code": -32022})).error == {"code": -32022, "message": "m"}
+        await here.call("echo")
+        assert len(here.programs) == 1
+
+
 async def test_a_verdict_ages(tmp_path: Path) -> None:
     async with behind(tmp_path) as here:
         await here.call("echo")

@@ -120,3 +120,14 @@ async def test_what_was_subscribed_to_is_subscribed_to_again_after_a_crash(tmp_p
         updated = {"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": "file:///a"}}
         await here.call("say", {"lines": [json.dumps(updated)], "then": "done"}, key="alice")
         assert here.noted.resources == [("odd", "alice", "file:///a")]
+
+
+async def test_a_call_is_worth_more_than_a_subscription(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("customhouse.adapters.upstreams.channels.MAX_LINES", 2)
+    async with behind(tmp_path) as here:
+        for key in ("a", "b"):
+            await here.call("", key=key, method="resources/subscribe", params={"uri": "file:///a"})
+        assert await here.said("echo", key="c") == "{}"
+        here.server.sweep(here.clock.monotonic())
+        assert await here.said("echo", key="b") == "{}"
+        assert len(here.programs) == 4

@@ -18,11 +18,11 @@ import msgspec
 
 from customhouse.adapters.upstreams.answers import decoded
 from customhouse.adapters.upstreams.duplex import SILENT, Conversation, again
-from customhouse.adapters.upstreams.overhearing import Overhearing
-from customhouse.core.backoff import RESTED, Backoff, failed
+from customhouse.adapters.upstreams.overhearing import MAX_URIS, Overhearing
+from customhouse.core.backoff import LONGEST_PAUSE_SECONDS, RESTED, Backoff, failed
 from customhouse.core.manifest import Era, ServerDefinition, canonical_bytes
 from customhouse.core.permit import Errand, Permit
-from customhouse.core.protocol.eras import shows_modern
+from customhouse.core.protocol.eras import UNSUPPORTED_VERSION, shows_modern
 from customhouse.core.refusal import Reason, Refused
 from customhouse.ports.traffic import Ask, Clock, Hearing, Respondent, UpstreamAnswer
 
@@ -120,7 +120,10 @@ class Channels(ABC):
                 return await self._subscribe(key, ask, listener)
             if ask.capabilities:
                 key = LineKey(Era.LEGACY, session_key, ask.conversation, canonical_bytes(dict(ask.capabilities)).decode())
-        return await self._carry(key, ask, listener)
+        answer = await self._carry(key, ask, listener)
+        if key is _MODERN and answer.error is not None and answer.error["code"] == UNSUPPORTED_VERSION:
+            self._verdict = None  # it is another server now
+        return answer
 
     async def _carry(self, key: LineKey, ask: Ask, listener: Respondent) -> UpstreamAnswer:
         while True:
@@ -156,10 +159,10 @@ class Channels(ABC):
         uri = ask.params.get("uri")
         if answer.error is None and type(uri) is str:
             uris = self._subscribed.setdefault(key, set())
-            if ask.method == "resources/subscribe":
-                uris.add(uri)
-            else:
+            if ask.method != "resources/subscribe":
                 uris.discard(uri)
+            elif len(uris) < MAX_URIS:
+                uris.add(uri)
             if not uris:
                 del self._subscribed[key]
         return answer
@@ -194,8 +197,14 @@ class Channels(ABC):
         if (line := self._lines.get(_MODERN)) is not None and line.conversation.over is None:
             self._judge(modern=True, seconds=VERDICT_SECONDS)
             return True
-        line = self._new_line(_MODERN)
-        await self._start(line)
+        try:
+            line = self._new_line(_MODERN)
+            await self._start(line)
+        except Refused:
+            if self._verdict is None:
+                raise
+            self._judge(modern=self._verdict, seconds=LONGEST_PAUSE_SECONDS)
+            return self._verdict
         seconds = self.definition.connect_timeout_seconds
         ask = Ask("server/discover", {}, Era.MODERN, self._clock.monotonic() + seconds)
         try:
@@ -261,7 +270,7 @@ class Channels(ABC):
             try:
                 await line.conversation.initialize(capabilities, deadline)
             except BaseException as ended:
-                if self._verdict is False:
+                if self._verdict is False and not any(other.era is Era.LEGACY for other in self._lines):
                     self._verdict = None
                 line.conversation.end(ended if isinstance(ended, Refused) else Refused(Reason.UPSTREAM_UNREACHABLE, note="not opened"))
                 if isinstance(ended, Refused) and ended.reason in (Reason.UPSTREAM_TIMED_OUT, Reason.UPSTREAM_DIED):
@@ -315,10 +324,11 @@ class Channels(ABC):
     def _make_room(self) -> None:
         if len(self._lines) + len(self._opening) <= MAX_LINES:  # the one to be opened is counted already
             return
-        idle = next((line for line in self._lines.values() if not line.users and line.key not in self._subscribed), None)
-        if idle is None:
+        idle = sorted((line for line in self._lines.values() if not line.users), key=lambda line: line.key in self._subscribed)
+        if not idle:
             raise Refused(Reason.BUSY, note=f"{MAX_LINES} channels of this server are in use")
-        idle.conversation.dismiss("room for another channel")
+        self._subscribed.pop(idle[0].key, None)  # a call is worth more than what only listens
+        idle[0].conversation.dismiss("room for another channel")
 
     def _over(self, line: Line, why: Refused) -> None:
         """A channel ended: by itself, which is a failure, or because it was ended here."""
@@ -344,14 +354,14 @@ class Channels(ABC):
             line.overhearing.sweep()
             if not line.users and line.key not in self._subscribed and now - line.idle_since >= IDLE_SECONDS:
                 line.conversation.dismiss("not used for long")
-        for key in self._subscribed:
+        for key in () if self._closed else self._subscribed:
             if key not in self._lines and key not in self._opening and not self._backoffs.get(key, RESTED).wait_seconds(now):
                 self._begin_opening(key, {})
 
     async def close(self) -> None:
         """End all channels and wait until they have ended."""
         self._closed = True
-        for task in self._opening.values():
+        for task in list(self._opening.values()):
             task.cancel()
         if self._probing is not None:
             self._probing.cancel()

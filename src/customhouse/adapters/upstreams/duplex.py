@@ -49,6 +49,9 @@ BURST_MESSAGES = 1_000
 MAX_UNFINISHED = 1_000
 """Cancelled requests that a server has not answered, remembered per channel."""
 
+UNFINISHED_SECONDS = 60.0
+"""How long what a server says may still belong to a request that was cancelled; many never answer one."""
+
 MAX_QUESTIONS = 100
 """Questions of a server within one call; the gateway answers the next one itself."""
 
@@ -98,7 +101,7 @@ class Conversation:
         self._monotonic = monotonic
         self._ids = itertools.count(1)
         self._pending: dict[int, Pending] = {}
-        self._unfinished: OrderedDict[int, None] = OrderedDict()
+        self._unfinished: OrderedDict[int, float] = OrderedDict()
         self._unwatched: set[int] = set()
         self._level = len(LOG_LEVELS)
         self._noise_allowed = BURST_MESSAGES
@@ -168,7 +171,7 @@ class Conversation:
         """Nobody waits for the answer any more: the server is told, unless it is a greeting, which must not be cancelled."""
         if pending.answered or pending.ask.method == "initialize":
             return
-        self._unfinished[pending.own_id] = None
+        self._unfinished[pending.own_id] = self._monotonic()
         if len(self._unfinished) > MAX_UNFINISHED:
             self._unfinished.popitem(last=False)
         self._tell({"method": "notifications/cancelled", "params": {"requestId": pending.own_id}})
@@ -309,7 +312,9 @@ class Conversation:
 
     def _only(self) -> Pending | None:
         """The one call that what the server says can belong to."""
-        if len(self._pending) != 1 or self._unfinished:
+        if len(self._pending) != 1:
+            return None
+        if self._unfinished and self._monotonic() - next(reversed(self._unfinished.values())) < UNFINISHED_SECONDS:
             return None
         (only,) = self._pending.values()
         return only

@@ -11,7 +11,9 @@ from typing import Any
 
 from customhouse.core.protocol.revisions import LEGACY_REVISIONS, MODERN_REVISIONS
 
-MODERN_ERRORS = frozenset({-32020, -32021, -32022})
+UNSUPPORTED_VERSION = -32022
+
+MODERN_ERRORS = frozenset({-32020, -32021, UNSUPPORTED_VERSION})
 """Errors that only a server of the modern era answers with."""
 
 
