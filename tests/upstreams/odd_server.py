@@ -149,6 +149,19 @@ def call(message_id: Any, params: dict[str, Any]) -> None:  # noqa: C901, PLR091
         error(message_id, -32602)
 
 
+def listen(message_id: Any, params: dict[str, Any]) -> None:
+    about = {"_meta": {"io.modelcontextprotocol/subscriptionId": message_id}}
+    agreed = {**params["notifications"]}
+    if "resourceSubscriptions" in agreed:
+        if "ends-on-watch" in MANNERS:
+            sys.exit(5)
+        agreed["resourceSubscriptions"] = [uri for uri in agreed["resourceSubscriptions"] if uri != "file:///unknown"]
+    note("notifications/subscriptions/acknowledged", notifications=agreed, **about)
+    note("notifications/tools/list_changed", **about)
+    for uri in agreed.get("resourceSubscriptions", []):
+        note("notifications/resources/updated", uri=f"{uri}/below", **about)
+
+
 def ask(message_id: Any, method: str, params: dict[str, Any], own_id: Any) -> None:
     asked[own_id] = message_id
     say({"jsonrpc": "2.0", "id": own_id, "method": method, "params": params})
@@ -174,9 +187,7 @@ def handle(message: dict[str, Any]) -> None:
             held.remove(params["requestId"])
             answer(params["requestId"], text("too late"))
     elif method == "subscriptions/listen":
-        about = {"_meta": {"io.modelcontextprotocol/subscriptionId": message_id}}
-        note("notifications/subscriptions/acknowledged", notifications=params["notifications"], **about)
-        note("notifications/tools/list_changed", **about)
+        listen(message_id, params)
     elif message_id is not None:
         answer(message_id, {})
 

@@ -400,6 +400,26 @@ async def test_the_clock_stands_still_while_a_person_is_asked(tmp_path: Path) ->
         await asyncio.gather(call, return_exceptions=True)
 
 
+async def test_a_call_that_is_over_cancels_nothing_that_its_task_does_later(tmp_path: Path) -> None:
+    async with behind(tmp_path) as here:
+        more: dict[str, Any] = {"capabilities": {"roots": {}}}
+        await here.call("echo", **more)
+
+        async def asks_and_goes_on() -> str:
+            with pytest.raises(asyncio.CancelledError):
+                await here.call("ask", {"method": "roots/list"}, seconds=0.2, **more)
+            own = asyncio.current_task()
+            assert own is not None
+            own.uncancel()
+            await asyncio.sleep(0.5)
+            return "went on"
+
+        task = asyncio.create_task(asks_and_goes_on())
+        await here.person.asked.wait()
+        task.cancel()
+        assert await task == "went on"
+
+
 async def test_a_question_that_the_server_withdraws_is_taken_back_from_the_caller(tmp_path: Path) -> None:
     async with behind(tmp_path) as here:
         here.person.answers = [{"result": {"action": "decline"}}]

@@ -131,3 +131,57 @@ async def test_a_call_is_worth_more_than_a_subscription(tmp_path: Path, monkeypa
         here.server.sweep(here.clock.monotonic())
         assert await here.said("echo", key="b") == "{}"
         assert len(here.programs) == 4
+
+
+async def test_a_modern_server_is_asked_to_watch_what_all_callers_want_on_one_channel(tmp_path: Path) -> None:
+    async with behind(tmp_path, "modern") as here:
+
+        async def ask_for(verb: str, uri: str, key: str) -> Any:
+            answer = await here.call("", key=key, method=f"resources/{verb}", params={"uri": uri})
+            return answer.error["code"] if answer.error else answer.result
+
+        def watched() -> list[Any]:
+            sent = [message["params"]["notifications"] for _, message in here.read() if message.get("method") == "subscriptions/listen"]
+            return [wanted.get("resourceSubscriptions") for wanted in sent]
+
+        assert await ask_for("subscribe", "file:///a", "alice") == {}
+        assert await ask_for("subscribe", "file:///a", "bob") == {}
+        assert await ask_for("subscribe", "file:///b", "bob") == {}
+        assert await ask_for("subscribe", "file:///unknown", "bob") == -32602
+        assert await ask_for("unsubscribe", "file:///a", "alice") == {}
+        assert await ask_for("unsubscribe", "file:///b", "bob") == {}
+        await here.call("echo")
+        here.server.sweep(here.clock.monotonic())
+        assert watched() == [None, ["file:///a"], ["file:///a", "file:///b"], ["file:///a", "file:///b", "file:///unknown"], ["file:///a"]]
+        assert len(here.programs) == 1
+        assert {(key, uri) for _, key, uri in here.noted.resources} == {
+            ("alice", "file:///a/below"),
+            ("bob", "file:///b/below"),
+            ("bob", "file:///a/below"),
+        }
+        await until(lambda: here.methods().count("notifications/cancelled") == 4)
+        cancelled = [message["params"]["requestId"] for _, message in here.read() if message.get("method") == "notifications/cancelled"]
+        listens = [message["id"] for _, message in here.read() if message.get("method") == "subscriptions/listen"]
+        assert cancelled == listens[:-1]
+
+
+async def test_a_modern_server_that_died_watches_again(tmp_path: Path) -> None:  # GW-59
+    async with behind(tmp_path, "modern") as here:
+        await here.call("", key="alice", method="resources/subscribe", params={"uri": "file:///a"})
+        with pytest.raises(Refused, match="UPSTREAM_DIED"):
+            await here.call("die")
+        before = here.methods().count("subscriptions/listen")
+        here.noted.resources.clear()
+        here.server.sweep(here.clock.monotonic() + 1_000.0)
+        await until(lambda: here.methods().count("subscriptions/listen") == before + 1)
+        await until(lambda: here.noted.resources)
+        assert here.noted.resources == [("odd", "alice", "file:///a/below")]
+
+
+async def test_a_modern_server_that_dies_while_it_is_asked_to_watch_fails_the_subscription(tmp_path: Path) -> None:
+    async with behind(tmp_path, "modern", "ends-on-watch") as here:
+        with pytest.raises(Refused, match="UPSTREAM_DIED"):
+            await here.call("", key="alice", method="resources/subscribe", params={"uri": "file:///a"})
+        here.server.sweep(here.clock.monotonic() + 1_000.0)
+        assert await here.said("echo") == "{}"
+        assert here.methods().count("subscriptions/listen") == 3

@@ -19,6 +19,7 @@ import msgspec
 from customhouse.adapters.upstreams.answers import decoded
 from customhouse.adapters.upstreams.duplex import SILENT, Conversation, again
 from customhouse.adapters.upstreams.overhearing import MAX_URIS, Overhearing
+from customhouse.adapters.upstreams.watching import MAX_WATCHED, Watching
 from customhouse.core.backoff import LONGEST_PAUSE_SECONDS, RESTED, Backoff, failed
 from customhouse.core.manifest import Era, ServerDefinition, canonical_bytes
 from customhouse.core.permit import Errand, Permit
@@ -59,7 +60,7 @@ class LineKey(msgspec.Struct, frozen=True):
 class Line:
     """A channel that stands, and who uses it."""
 
-    __slots__ = ("conversation", "idle_since", "key", "opened_at", "overhearing", "turn", "users")
+    __slots__ = ("conversation", "idle_since", "key", "opened_at", "overhearing", "subscription", "turn", "users")
 
     def __init__(self, key: LineKey, conversation: Conversation, overhearing: Overhearing, now: float) -> None:
         self.key = key
@@ -69,6 +70,8 @@ class Line:
         self.idle_since = now
         self.users = 0
         self.turn = asyncio.Lock()
+        self.subscription: int | None = None
+        """The one at a modern server that tells what changes."""
 
 
 class Channels(ABC):
@@ -89,6 +92,7 @@ class Channels(ABC):
         self._probing: asyncio.Task[bool] | None = None
         self._wanted: dict[str, Any] = {}
         self._subscribed: dict[LineKey, set[str]] = {}
+        self._watching = Watching()
         self._kept: set[asyncio.Task[Any]] = set()
         self._closed = False
 
@@ -113,13 +117,15 @@ class Channels(ABC):
     async def call(self, authority: Permit | Errand, ask: Ask, listener: Respondent) -> UpstreamAnswer:
         """One request and its answer, in the era of the server; sent once, whatever happens to the channel. Raises `Refused`."""
         key = _MODERN
+        session_key = authority.session_key if isinstance(authority, Permit) else ""
         if not await self.speaks_modern(ask.deadline):
-            session_key = authority.session_key if isinstance(authority, Permit) else ""
             key = LineKey(Era.LEGACY, session_key)
             if ask.method in _SUBSCRIBING:
                 return await self._subscribe(key, ask, listener)
             if ask.capabilities:
                 key = LineKey(Era.LEGACY, session_key, ask.conversation, canonical_bytes(dict(ask.capabilities)).decode())
+        elif ask.method in _SUBSCRIBING:
+            return await self._watch(session_key, ask)
         answer = await self._carry(key, ask, listener)
         if key is _MODERN and answer.error is not None and answer.error["code"] == UNSUPPORTED_VERSION:
             self._verdict = None  # it is another server now
@@ -166,6 +172,56 @@ class Channels(ABC):
             if not uris:
                 del self._subscribed[key]
         return answer
+
+    async def _watch(self, session_key: str, ask: Ask) -> UpstreamAnswer:
+        """The same at a modern server: one subscription of the channel for all callers, replaced by one that watches what is wanted now."""
+        uri = str(ask.params.get("uri"))
+        line = await self._line(_MODERN, ask)
+        async with self._alone(line, ask.deadline):
+            before = self._watching.uris
+            if ask.method == "resources/unsubscribe":
+                self._watching.discard(uri, session_key)
+            elif uri in self._watching or len(self._watching) < MAX_WATCHED:
+                self._watching.add(uri, session_key)
+            try:
+                agreed = before if self._watching.uris == before else await self._listen(line, ask.deadline)
+            except BaseException:
+                self._watching.discard(uri, session_key)
+                raise
+            if uri not in agreed:
+                self._watching.discard(uri, session_key)
+        if ask.method == "resources/unsubscribe" or uri in self._watching:
+            return UpstreamAnswer({}, None, line.conversation.revision)
+        untold = {"code": -32602, "message": "The server does not tell changes of this resource."}
+        return UpstreamAnswer(None, untold, line.conversation.revision)
+
+    async def _listen(self, line: Line, deadline: float) -> list[Any]:
+        """Listen to what is wanted now; returns the resources whose changes the server agrees to tell. Raises `Refused`.
+
+        The subscription before goes on until the new one stands, so that nothing is missed between the two.
+        """
+        before, line.subscription = line.subscription, None
+        said: dict[str, Any] = {}
+        if wanted := self._filter():
+            subscription, agreed = line.conversation.listen(wanted)
+            try:
+                async with asyncio.timeout(deadline - self._clock.monotonic()):
+                    said = await agreed
+            except TimeoutError:
+                raise Refused(Reason.UPSTREAM_TIMED_OUT) from None
+            finally:
+                line.subscription, stale = (subscription, before) if said else (before, subscription)
+                if stale is not None:
+                    line.conversation.stop_listening(stale)
+        elif before is not None:
+            line.conversation.stop_listening(before)
+        if line.conversation.over is not None:
+            raise again(line.conversation.over)
+        resources = said.get("resourceSubscriptions")
+        return resources if isinstance(resources, list) else []
+
+    def _filter(self) -> dict[str, Any]:
+        return {**self._wanted, **({"resourceSubscriptions": self._watching.uris} if len(self._watching) else {})}
 
     async def discovery(self, errand: Errand, era: Era) -> dict[str, Any]:
         """What the server says of itself: its DiscoverResult or InitializeResult, decoded strictly."""
@@ -292,7 +348,8 @@ class Channels(ABC):
         if wait_seconds > 0.0:
             raise Refused(Reason.UPSTREAM_UNREACHABLE, {"retryAfterSeconds": int(wait_seconds) + 1}, note="the server failed just now")
         self._make_room()
-        overhearing = Overhearing(self.definition.name, key.session_key, self._hearing)
+        subscribers_of = self._watching.subscribers_of if key.era is Era.MODERN else lambda _: (key.session_key,)
+        overhearing = Overhearing(self.definition.name, self._hearing, subscribers_of)
         line = Line(key, Conversation(self.definition.name, overhearing, self._clock.monotonic), overhearing, now)
         line.conversation.on_over = lambda why: self._over(line, why)
         return line
@@ -316,15 +373,15 @@ class Channels(ABC):
             raise again(line.conversation.over)
         self._lines[line.key] = line
         line.idle_since = self._clock.monotonic()
-        if line.key.era is Era.MODERN and self._wanted:
-            line.conversation.listen(self._wanted)
+        if line.key.era is Era.MODERN and (wanted := self._filter()):
+            line.subscription, _ = line.conversation.listen(wanted)
         for uri in self._subscribed.get(line.key, ()):
             line.conversation.subscribe(uri)
 
     def _make_room(self) -> None:
         if len(self._lines) + len(self._opening) <= MAX_LINES:  # the one to be opened is counted already
             return
-        idle = sorted((line for line in self._lines.values() if not line.users), key=lambda line: line.key in self._subscribed)
+        idle = sorted((line for line in self._lines.values() if not line.users), key=lambda line: self._listened_to(line.key))
         if not idle:
             raise Refused(Reason.BUSY, note=f"{MAX_LINES} channels of this server are in use")
         self._subscribed.pop(idle[0].key, None)  # a call is worth more than what only listens
@@ -346,16 +403,20 @@ class Channels(ABC):
         if len(self._backoffs) > MAX_BACKOFFS:
             self._backoffs.popitem(last=False)
 
+    def _listened_to(self, key: LineKey) -> bool:
+        return key in self._subscribed or (key is _MODERN and len(self._watching) > 0)
+
     # Housekeeping
 
     def sweep(self, now: float) -> None:
         """Pass on what was held back, end what nobody used for long, and open again what somebody listens to; called once a second."""
         for line in list(self._lines.values()):
             line.overhearing.sweep()
-            if not line.users and line.key not in self._subscribed and now - line.idle_since >= IDLE_SECONDS:
+            if not line.users and not self._listened_to(line.key) and now - line.idle_since >= IDLE_SECONDS:
                 line.conversation.dismiss("not used for long")
-        for key in () if self._closed else self._subscribed:
-            if key not in self._lines and key not in self._opening and not self._backoffs.get(key, RESTED).wait_seconds(now):
+        for key in () if self._closed else [*self._subscribed, _MODERN]:
+            resting = self._backoffs.get(key, RESTED).wait_seconds(now) > 0.0
+            if self._listened_to(key) and key not in self._lines and key not in self._opening and not resting:
                 self._begin_opening(key, {})
 
     async def close(self) -> None:

@@ -211,14 +211,22 @@ class Conversation:
         params = {"protocolVersion": offered, "capabilities": capabilities, "clientInfo": CLIENT_INFO}
         return await self.request(Ask("initialize", params, Era.LEGACY, deadline), SILENT)
 
-    def listen(self, wanted: dict[str, Any]) -> None:
-        """Ask a modern server to tell what changes (2026-07-28, basic/patterns/subscriptions). One stream; its answer ends it."""
+    def listen(self, wanted: dict[str, Any]) -> "tuple[int, asyncio.Future[dict[str, Any]]]":
+        """Ask a modern server to tell what changes (2026-07-28, basic/patterns/subscriptions).
+
+        Returns the id of the subscription, and what will hold the changes that the server agrees to tell.
+        """
         own_id = next(self._ids)
         self._unwatched.add(own_id)
-        self._overhearing.subscription = own_id
+        agreed = self._overhearing.subscriptions[own_id] = asyncio.get_running_loop().create_future()
         meta = {META_VERSION: NEWEST_MODERN, META_CAPABILITIES: {}, META_CLIENT: CLIENT_INFO}
-        params = {"notifications": wanted, "_meta": meta}
-        self._tell({"id": own_id, "method": "subscriptions/listen", "params": params})
+        self._tell({"id": own_id, "method": "subscriptions/listen", "params": {"notifications": wanted, "_meta": meta}})
+        return own_id, agreed
+
+    def stop_listening(self, own_id: int) -> None:
+        """End a subscription; another one has taken its place."""
+        self._overhearing.end(own_id)
+        self._tell({"method": "notifications/cancelled", "params": {"requestId": own_id}})
 
     def subscribe(self, uri: str) -> None:
         """Make a subscription again that an earlier channel had; its answer is not waited for."""
@@ -279,6 +287,7 @@ class Conversation:
                 del self._unfinished[message_id]
             elif type(message_id) is int and message_id in self._unwatched:
                 self._unwatched.discard(message_id)
+                self._overhearing.end(message_id)
             else:
                 raise broken("an answer to nothing that was asked")
             return
@@ -387,6 +396,8 @@ class Conversation:
         self.over = why
         for pending in list(self._pending.values()):
             pending.fail(again(why))
+        for own_id in list(self._overhearing.subscriptions):
+            self._overhearing.end(own_id)
         self._channel.end()
         self.on_over(why)
 

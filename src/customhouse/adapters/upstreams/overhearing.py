@@ -5,6 +5,8 @@ the modern era every message carries the id of the subscription it belongs to. T
 the same kind until the next sweep pass as one.
 """
 
+import asyncio
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from customhouse.ports.traffic import Hearing
@@ -24,22 +26,26 @@ _LISTS = {
 class Overhearing:
     """What one channel says outside of calls, on its way to the one who hears it."""
 
-    def __init__(self, server: str, session_key: str, hearing: Hearing) -> None:
-        self.subscription: int | None = None
-        """Id of the listen request of a modern channel."""
+    def __init__(self, server: str, hearing: Hearing, subscribers_of: Callable[[str], Iterable[str]]) -> None:
+        self.subscriptions: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        """Listen requests of a modern channel by id, and what the server agreed to tell."""
         self.dropped = 0
         """Messages that were not passed on: unknown ones, ones that nobody subscribed to, and what a storm had too much of."""
         self._server = server
-        self._session_key = session_key
         self._hearing = hearing
+        self._subscribers_of = subscribers_of
         self._told: set[tuple[str, str]] = set()
         self._again: set[tuple[str, str]] = set()
 
     def hear(self, method: str, params: dict[str, Any], *, modern: bool) -> None:
         """One notification that belongs to no call."""
         kind, uri = _LISTS.get(method, ""), params.get("uri")
-        if modern and not self._subscribed(params):
+        subscription = self._subscription(params) if modern else None
+        if modern and subscription is None:
             self.dropped += 1
+        elif subscription is not None and method == "notifications/subscriptions/acknowledged":
+            agreed = params.get("notifications")
+            _settle(subscription, agreed if isinstance(agreed, dict) else {})
         elif kind:
             self._note((kind, ""))
         elif method == "notifications/resources/updated" and type(uri) is str:
@@ -53,10 +59,15 @@ class Overhearing:
         for what in self._told:
             self._tell(what)
 
-    def _subscribed(self, params: dict[str, Any]) -> bool:
+    def end(self, own_id: int) -> None:
+        """A subscription is over; if it was never agreed to, the server tells nothing."""
+        if (subscription := self.subscriptions.pop(own_id, None)) is not None:
+            _settle(subscription, {})
+
+    def _subscription(self, params: dict[str, Any]) -> "asyncio.Future[dict[str, Any]] | None":
         meta = params.get("_meta")
         named = meta.get(META_SUBSCRIPTION) if isinstance(meta, dict) else None
-        return self.subscription is not None and named == self.subscription
+        return self.subscriptions.get(named) if type(named) is int else None
 
     def _note(self, what: tuple[str, str]) -> None:
         if what in self._told:
@@ -72,4 +83,10 @@ class Overhearing:
         if kind:
             self._hearing.changed(self._server, kind)
         else:
-            self._hearing.updated(self._server, self._session_key, uri)
+            for session_key in self._subscribers_of(uri):
+                self._hearing.updated(self._server, session_key, uri)
+
+
+def _settle(subscription: "asyncio.Future[dict[str, Any]]", agreed: dict[str, Any]) -> None:
+    if not subscription.done():
+        subscription.set_result(agreed)

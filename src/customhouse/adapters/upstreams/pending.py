@@ -22,6 +22,7 @@ class Pending:
     """One request in flight, waited for by the task that made it."""
 
     __slots__ = (
+        "_closed",
         "_deadline",
         "_failure",
         "_late",
@@ -57,6 +58,7 @@ class Pending:
         self._waiting: deque[tuple[str, dict[str, Any], int]] = deque()
         self._waiting_bytes = 0
         self._late = False
+        self._closed = False
         self._deadline = ask.deadline
         self._stopped_at = 0.0
         self._timer = self._loop.call_later(max(0.0, ask.deadline - monotonic()), self._expire)
@@ -87,6 +89,7 @@ class Pending:
 
     def close(self) -> None:
         """The request is over, however it ended: the timer and what is still being asked end with it."""
+        self._closed = True
         self._timer.cancel()
         for task in list(self.questions.values()):
             task.cancel()
@@ -142,7 +145,7 @@ class Pending:
         self.questions.pop(message_id, None)
         if not task.cancelled() and (broke := task.exception()) is not None:
             self.fail(broke)
-        if not self.questions and not self.answered:
+        if not self.questions and not self.answered and not self._closed:
             self._deadline += self._monotonic() - self._stopped_at
             self._timer = self._loop.call_later(max(0.0, self._deadline - self._monotonic()), self._expire)
 
