@@ -90,6 +90,12 @@ def call(message_id: Any, params: dict[str, Any]) -> None:  # noqa: C901, PLR091
         answer(message_id, text("done"))
     elif name == "ask":
         ask(message_id, given["method"], given.get("params", {}), given.get("id", f"q-{message_id}"))
+    elif name == "ask-often":
+        for number in range(given["times"]):
+            ask(message_id, "roots/list", {}, f"q-{number}")
+        for number in range(given["times"]):
+            asked.pop(f"q-{number}")
+        asked["q-0"] = message_id
     elif name == "ask-and-withdraw":
         ask(message_id, given["method"], given.get("params", {}), "first")
         ask(message_id, given["method"], given.get("params", {}), "second")
@@ -155,6 +161,8 @@ def listen(message_id: Any, params: dict[str, Any]) -> None:
     if "resourceSubscriptions" in agreed:
         if "ends-on-watch" in MANNERS:
             sys.exit(5)
+        if "silent-on-watch" in MANNERS:
+            return
         agreed["resourceSubscriptions"] = [uri for uri in agreed["resourceSubscriptions"] if uri != "file:///unknown"]
     note("notifications/subscriptions/acknowledged", notifications=agreed, **about)
     note("notifications/tools/list_changed", **about)

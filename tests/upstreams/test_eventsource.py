@@ -240,6 +240,31 @@ async def test_streams_end_when_the_gateway_ends() -> None:
         assert len(here.web.ended) == 2
 
 
+async def test_a_stream_that_nobody_used_for_long_is_ended() -> None:
+    async with up() as here:
+        await here.call()
+        here.server.sweep(here.clock.monotonic() + 299.0)
+        assert not here.web.ended[0].is_set()
+        here.server.sweep(here.clock.monotonic() + 301.0)
+        await asyncio.wait_for(here.web.ended[0].wait(), 5)
+
+
+async def test_a_message_whose_connection_breaks_may_have_been_read_and_is_not_sent_again() -> None:
+    async def script(message: Message) -> None:
+        if message.body.get("method") == "tools/call":
+            raise ConnectionError
+        await handshake(message)
+
+    async with up(script) as here:
+        call = asyncio.create_task(here.call(write=True))
+        while "tools/call" not in here.web.methods():  # noqa: ASYNC110 - the server is no part of the test's events
+            await asyncio.sleep(0.01)
+        here.web.writers[-1].close()
+        with pytest.raises(Refused, match="UPSTREAM_DIED"):
+            await call
+        assert here.web.methods().count("tools/call") == 1
+
+
 async def test_addresses_are_judged_before_anything_is_sent() -> None:
     async with up(definition={"url": "http://10.0.0.1/sse"}) as here:
         with pytest.raises(Refused, match="ADDRESS_REFUSED"):

@@ -420,6 +420,14 @@ async def test_a_call_that_is_over_cancels_nothing_that_its_task_does_later(tmp_
         assert await task == "went on"
 
 
+async def test_a_call_asks_a_hundred_questions_at_most(tmp_path: Path) -> None:
+    async with behind(tmp_path) as here:
+        here.person.answers = [{"result": {"roots": []}}] * 200
+        await here.call("ask-often", {"times": 103}, capabilities={"roots": {}})
+        assert len(here.person.questions) == 100
+        await until(lambda: len([1 for _, message in here.read() if message.get("error")]) == 3)
+
+
 async def test_a_question_that_the_server_withdraws_is_taken_back_from_the_caller(tmp_path: Path) -> None:
     async with behind(tmp_path) as here:
         here.person.answers = [{"result": {"action": "decline"}}]

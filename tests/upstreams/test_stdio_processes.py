@@ -185,3 +185,20 @@ async def test_a_modern_server_that_dies_while_it_is_asked_to_watch_fails_the_su
         here.server.sweep(here.clock.monotonic() + 1_000.0)
         assert await here.said("echo") == "{}"
         assert here.methods().count("subscriptions/listen") == 3
+
+
+async def test_a_subscription_that_the_server_does_not_confirm_in_time_is_none(tmp_path: Path) -> None:
+    async with behind(tmp_path, "modern", "silent-on-watch") as here:
+        await here.call("echo")
+        with pytest.raises(Refused, match="UPSTREAM_TIMED_OUT"):
+            await here.call("", key="alice", method="resources/subscribe", params={"uri": "file:///a"}, seconds=0.2)
+        assert (await here.call("", key="alice", method="resources/unsubscribe", params={"uri": "file:///a"})).error is None
+        assert here.methods().count("subscriptions/listen") == 2
+
+
+async def test_a_process_without_subscriptions_left_may_be_ended(tmp_path: Path) -> None:
+    async with behind(tmp_path) as here:
+        for verb in ("subscribe", "unsubscribe"):
+            await here.call("", key="alice", method=f"resources/{verb}", params={"uri": "file:///a"})
+        here.server.sweep(here.clock.monotonic() + 301.0)
+        await asyncio.wait_for(asyncio.shield(here.programs[-1].ended), 5)
