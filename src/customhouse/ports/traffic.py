@@ -61,6 +61,10 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
     """The least severity of log messages the client wants, or empty."""
     mirrored_headers: Sequence[tuple[str, str]] = ()
     """`Mcp-Param-*` headers, computed from the judged arguments."""
+    capabilities: Mapping[str, Any] = {}
+    """What the client declared, cut to what the gateway relays; declared to the server, never widened."""
+    conversation: str = ""
+    """Which of the caller's conversations; part of the key of what a legacy server remembers."""
 
 
 class UpstreamAnswer(msgspec.Struct, gc=False):
@@ -68,6 +72,8 @@ class UpstreamAnswer(msgspec.Struct, gc=False):
 
     result: dict[str, msgspec.Raw] | None = None
     error: dict[str, Any] | None = None
+    revision: str = ""
+    """The revision that the server was spoken to in."""
 
 
 class Listener(Protocol):
@@ -78,6 +84,26 @@ class Listener(Protocol):
 
     def room(self) -> Awaitable[None] | None:
         """What was said so far goes out now, together. Awaited, where there is something to await, before more is read."""
+
+
+class Respondent(Listener, Protocol):
+    """A listener that also answers what a legacy server asks while it works on a call."""
+
+    async def ask(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+        """Sampling, elicitation or roots, of a kind and mode that the call's capabilities declare.
+
+        Returns `{"result": ...}` or `{"error": ...}` for the server. `Refused` ends the call.
+        """
+
+
+class Hearing(Protocol):
+    """Hears what a server says outside of calls."""
+
+    def changed(self, server: str, kind: str) -> None:
+        """A list of the server is another one now: `tools`, `prompts` or `resources`."""
+
+    def updated(self, server: str, session_key: str, uri: str) -> None:
+        """A resource that was subscribed to changed."""
 
 
 class Upstreams(Protocol):
