@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,14 +125,18 @@ class Person:
     questions: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     withdrawn: asyncio.Event = field(default_factory=asyncio.Event)
-    room: asyncio.Event = field(default_factory=asyncio.Event)
+    may: asyncio.Event = field(default_factory=asyncio.Event)
     slow: bool = False
 
-    async def notify(self, method: str, params: dict[str, Any]) -> None:
+    def notify(self, method: str, params: dict[str, Any]) -> None:
         self.heard.append((method, params))
         self.asked.set()
-        if self.slow:
-            await self.room.wait()
+
+    def room(self) -> Awaitable[None] | None:
+        return self._until_it_may() if self.slow else None
+
+    async def _until_it_may(self) -> None:
+        await self.may.wait()
 
     async def ask(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         self.questions.append((method, params))

@@ -106,7 +106,7 @@ async def test_a_slow_caller_holds_up_nobody_else_and_misses_the_oldest_progress
         call = asyncio.create_task(here.call("progress", {"steps": 500}, wants_progress=True, person=slow))
         await slow.asked.wait()
         assert await here.said("echo") == "{}"
-        slow.room.set()
+        slow.may.set()
         await call
         steps = [params["progress"] for _, params in slow.heard]
         assert steps == sorted(steps)

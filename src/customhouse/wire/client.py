@@ -50,6 +50,11 @@ class Reply:
         self.head_arrived = False
         self.complete = False
 
+    async def head(self) -> None:
+        """Wait for the status and headers. Raises `ReplyBroken`."""
+        while not self.head_arrived:
+            await self.more()
+
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Raises `ReplyBroken` if it ends before its framing says so."""
         while True:

@@ -411,8 +411,11 @@ class Conversation:
 class _Silent:
     """Hears nothing and offers nothing; for requests whose progress nobody wants."""
 
-    async def notify(self, method: str, params: dict[str, Any]) -> None:
+    def notify(self, method: str, params: dict[str, Any]) -> None:
         """Nobody listens."""
+
+    def room(self) -> None:
+        """Nobody is slow."""
 
     async def ask(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         """Nobody answers; with no capabilities declared, nothing gets here."""

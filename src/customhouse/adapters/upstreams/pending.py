@@ -74,7 +74,9 @@ class Pending:
             while self._waiting and self._failure is None:
                 method, params, size_bytes = self._waiting.popleft()
                 self._waiting_bytes -= size_bytes
-                await self.listener.notify(method, params)
+                self.listener.notify(method, params)
+                if (full := self.listener.room()) is not None:
+                    await full
             if self._failure is not None:
                 raise self._failure
             if self._settled is not None:
