@@ -98,7 +98,7 @@ class Stream:
         server = self._server
         connection = server.pool.take(server.clock.monotonic(), IDLE_SECONDS)
         if connection is None:
-            connection = await dial(server.definition, address_of(server.definition.url), server.tls)
+            connection = await dial(server.definition, address_of(server.definition.url), server.tls, server.pool.known_heads)
         try:
             reply = connection.send(b"%bcontent-length: %d\r\n\r\n%b" % (self._head, len(message), message))
             await reply.head()
