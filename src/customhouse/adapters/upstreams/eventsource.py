@@ -47,7 +47,7 @@ class EventSourceServer(Channels):
 
     async def connect(self, conversation: Conversation) -> None:
         """Open a stream and wait for its first event. The base bounds the time."""
-        connection = await dial(self.definition, self._address, self.tls)
+        connection = await dial(self.definition, self._address, self.tls, self.pool.known_heads)
         try:
             reply = connection.send(self._head("GET", self._address) + b"accept: text/event-stream\r\ncache-control: no-store\r\n\r\n")
             await reply.head()
