@@ -143,6 +143,8 @@ class Stream:
 class _NamedReader(EventReader):
     """Tells the name of an event beside its data, and tells events of every name."""
 
+    by_line = True
+
     __slots__ = ("names",)
 
     def __init__(self, max_event_bytes: int) -> None:

@@ -16,6 +16,9 @@ class EventTooLarge(Exception):
 class EventReader:
     """Collects chunks and yields the data of each complete `message` event. Bounded by `max_event_bytes`."""
 
+    by_line = False
+    """For readers that look at more than the data of an event."""
+
     __slots__ = ("_after_cr", "_buffer", "_data", "_event", "_max_event_bytes", "_seen")
 
     def __init__(self, max_event_bytes: int) -> None:
@@ -29,7 +32,8 @@ class EventReader:
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """The data of the events that this chunk completes. Raises `EventTooLarge`."""
         if (
-            not self._buffer
+            not self.by_line
+            and not self._buffer
             and not self._data
             and not self._event
             and chunk.endswith(b"\n\n")
