@@ -255,7 +255,9 @@ def venv(name: str) -> Path:
     home = ROOT / ".cache" / f"bench-{name}-{sha256(locked.read_bytes()).hexdigest()[:16]}"
     if not (home / "complete").exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(home)], check=True)
-        subprocess.run([str(home / "bin" / "python"), "-m", "pip", "install", "-q", "--require-hashes", "--no-deps", "-r", str(locked)], check=True)
+        subprocess.run(
+            [str(home / "bin" / "python"), "-m", "pip", "install", "-q", "--require-hashes", "--no-deps", "-r", str(locked)], check=True
+        )
         (home / "complete").touch()
     return home
 

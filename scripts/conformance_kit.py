@@ -92,7 +92,20 @@ def set_up(name: str, locks: list[Path], fill: Callable[[Path], None]) -> Path:
 def python_packages(home: Path, locked: Path) -> None:
     """An environment of its own with the packages of a hash-locked file."""
     venv.create(home, with_pip=True)
-    run([home / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "--no-deps", "-r", locked])
+    run(
+        [
+            home / "bin" / "python",
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--require-hashes",
+            "--no-deps",
+            "-r",
+            locked,
+        ]
+    )
 
 
 def npm_packages(node: Tools, locks: Path, home: Path) -> None:
