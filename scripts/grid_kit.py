@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from scripts import grid_plans
-from scripts.conformance_kit import ROOT, Tools, npm_packages, python_packages, set_up, tools
+from scripts.conformance_kit import ROOT, Tools, npm_packages, python, set_up, tools
 from scripts.grid_plans import Plan
 
 HERE = ROOT / "tests" / "grid"
@@ -78,16 +78,11 @@ def kit() -> Kit:
     packages = set_up("grid-node", [locks / "package.json", locks / "package-lock.json"], lambda home: npm_packages(node, locks, home))
     return Kit(
         node=node,
-        sdk1=_python("client-mcp1", "mcp1"),
-        fastmcp=_python("client-fastmcp", "fastmcp"),
-        servers=_python("grid-servers", "servers").parents[1],
+        sdk1=python("client-mcp1", "mcp1"),
+        fastmcp=python("client-fastmcp", "fastmcp"),
+        servers=python("grid-servers", "servers").parents[1],
         packages=packages,
     )
-
-
-def _python(name: str, lock: str) -> Path:
-    locked = ROOT / "requirements" / f"{lock}.txt"
-    return set_up(name, [locked], lambda home: python_packages(home, locked)) / "bin" / "python"
 
 
 def clients(parts: Kit) -> tuple[Client, ...]:
@@ -116,7 +111,7 @@ def upstreams(parts: Kit, folder: Path) -> tuple[Upstream, ...]:
     modules = "node_modules/@modelcontextprotocol"
     loopback = f"--import={HERE / 'servers' / 'loopback.mjs'}"
 
-    def python(package: str) -> Package:
+    def pypi(package: str) -> Package:
         argv = ("bin/python", "-m", package.replace("-", "_"))
         return Package("pypi", package, "2026.10.19", parts.servers, argv, (sys.base_prefix, str(folder)))
 
@@ -138,8 +133,8 @@ def upstreams(parts: Kit, folder: Path) -> tuple[Upstream, ...]:
         ),
         Upstream("sse", "Python SDK 1.30.0 over HTTP+SSE", "sse", (str(parts.sdk1), sdk1, "{port}", "sse"), "/sse"),
         stdio("everything-stdio", "server-everything 2026.8.31 over stdio", npm("server-everything", "stdio")),
-        stdio("time", "mcp-server-time 2026.10.19 over stdio", python("mcp-server-time")),
-        stdio("git", "mcp-server-git 2026.10.19 over stdio", python("mcp-server-git")),
+        stdio("time", "mcp-server-time 2026.10.19 over stdio", pypi("mcp-server-time")),
+        stdio("git", "mcp-server-git 2026.10.19 over stdio", pypi("mcp-server-git")),
         stdio("filesystem", "server-filesystem 2026.8.31 over stdio", npm("server-filesystem", str(folder))),
     )
 
