@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +14,9 @@ from scripts.grid_plans import Plan
 
 HERE = ROOT / "tests" / "grid"
 MODERN = "2026-07-28"
+
+ANY_OWNER = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
+"""git refuses a repository of somebody else unless it is told otherwise, and a sandboxed server runs as nobody."""
 
 Transport = Literal["http", "sse", "stdio"]
 
@@ -38,6 +41,7 @@ class Package:
     installed: Path
     argv: tuple[str, ...]
     read_only_paths: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,27 +66,37 @@ class Kit:
     node: Tools
     sdk1: Path
     fastmcp: Path
+    clients: Path
+    """npm packages of the clients."""
     servers: Path
-    packages: Path
+    """npm packages of the servers."""
+    pypi_servers: Path
+    """The environment of the servers from PyPI."""
 
     @property
     def environment(self) -> dict[str, str]:
         """The environment of every process of the grid."""
         inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH" and not name.startswith("CUSTOMHOUSE_")}
-        return {**inherited, "PATH": self.node.environment["PATH"], "GRID_PACKAGES": str(self.packages), "FASTMCP_CHECK_FOR_UPDATES": "off"}
+        return {**inherited, "PATH": self.node.environment["PATH"], "GRID_PACKAGES": str(self.clients), "FASTMCP_CHECK_FOR_UPDATES": "off"}
 
 
 def kit() -> Kit:
     """The kit of these locks, set up if it is not there yet."""
-    node, locks = tools(), HERE / "packages"
-    packages = set_up("grid-node", [locks / "package.json", locks / "package-lock.json"], lambda home: npm_packages(node, locks, home))
+    node = tools()
     return Kit(
         node=node,
         sdk1=python("client-mcp1", "mcp1"),
         fastmcp=python("client-fastmcp", "fastmcp"),
-        servers=python("grid-servers", "servers").parents[1],
-        packages=packages,
+        clients=_npm(node, "clients"),
+        servers=_npm(node, "servers"),
+        pypi_servers=python("grid-pypi-servers", "servers").parents[1],
     )
+
+
+def _npm(node: Tools, name: str) -> Path:
+    folder = HERE / "packages" / name
+    locks = [folder / "package.json", folder / "package-lock.json"]
+    return set_up(f"grid-npm-{name}", locks, lambda home: npm_packages(node, folder, home))
 
 
 def clients(parts: Kit) -> tuple[Client, ...]:
@@ -92,7 +106,7 @@ def clients(parts: Kit) -> tuple[Client, ...]:
     def driver(name: str) -> str:
         return str(HERE / "drivers" / name)
 
-    inspector = parts.packages / "node_modules" / ".bin" / "mcp-inspector"
+    inspector = parts.clients / "node_modules" / ".bin" / "mcp-inspector"
     return (
         Client("mcp1", "Python SDK 1.30.0", (str(parts.sdk1), driver("mcp1.py")), "legacy"),
         Client("mcp2-legacy", "Python SDK 2.3.0, legacy", (sys.executable, driver("mcp2.py")), "legacy"),
@@ -111,20 +125,20 @@ def upstreams(parts: Kit, folder: Path) -> tuple[Upstream, ...]:
     modules = "node_modules/@modelcontextprotocol"
     loopback = f"--import={HERE / 'servers' / 'loopback.mjs'}"
 
-    def pypi(package: str) -> Package:
+    def pypi(package: str, **environment: str) -> Package:
         argv = ("bin/python", "-m", package.replace("-", "_"))
-        return Package("pypi", package, "2026.10.19", parts.servers, argv, (sys.base_prefix, str(folder)))
+        return Package("pypi", package, "2026.10.19", parts.pypi_servers, argv, (sys.base_prefix, str(folder)), environment)
 
     def npm(package: str, *words: str) -> Package:
         argv = (node, f"{modules}/{package}/dist/index.js", *words)
-        return Package("npm", f"@modelcontextprotocol/{package}", "2026.8.31", parts.packages, argv, (node, str(folder)))
+        return Package("npm", f"@modelcontextprotocol/{package}", "2026.8.31", parts.servers, argv, (node, str(folder)))
 
     def stdio(name: str, title: str, package: Package) -> Upstream:
         here = {word: str(package.installed / word) for word in package.argv if (package.installed / word).exists()}
         return Upstream(name, title, "stdio", tuple(here.get(word, word) for word in package.argv), package=package)
 
     sdk1, sdk2 = str(HERE / "servers" / "sdk1.py"), str(HERE / "servers" / "sdk2.py")
-    everything = str(parts.packages / modules / "server-everything" / "dist" / "index.js")
+    everything = str(parts.servers / modules / "server-everything" / "dist" / "index.js")
     return (
         Upstream("sdk1", "Python SDK 1.30.0 over Streamable HTTP", "http", (str(parts.sdk1), sdk1, "{port}", "http"), "/mcp"),
         Upstream("sdk2", "Python SDK 2.3.0 over Streamable HTTP", "http", (sys.executable, sdk2, "{port}"), "/mcp"),
@@ -134,7 +148,7 @@ def upstreams(parts: Kit, folder: Path) -> tuple[Upstream, ...]:
         Upstream("sse", "Python SDK 1.30.0 over HTTP+SSE", "sse", (str(parts.sdk1), sdk1, "{port}", "sse"), "/sse"),
         stdio("everything-stdio", "server-everything 2026.8.31 over stdio", npm("server-everything", "stdio")),
         stdio("time", "mcp-server-time 2026.10.19 over stdio", pypi("mcp-server-time")),
-        stdio("git", "mcp-server-git 2026.10.19 over stdio", pypi("mcp-server-git")),
+        stdio("git", "mcp-server-git 2026.10.19 over stdio", pypi("mcp-server-git", **ANY_OWNER)),
         stdio("filesystem", "server-filesystem 2026.8.31 over stdio", npm("server-filesystem", str(folder))),
     )
 
@@ -159,7 +173,8 @@ def root_of(folder: Path) -> Path:
 
 
 def furnish(folder: Path) -> None:
-    """Put into the folder what the servers over stdio are asked about."""
+    """Put into the folder what the servers over stdio are asked about; they may run as somebody else."""
+    folder.chmod(0o755)
     root_of(folder).mkdir(parents=True)
     (root_of(folder) / "note.txt").write_text("a note to read\n", encoding="utf-8")
     subprocess.run(["git", "init", "--quiet", "--initial-branch=grid", str(folder / "repository")], check=True)

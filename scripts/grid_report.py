@@ -120,15 +120,25 @@ def _table(cells: Sequence[Cell], asking: Sequence[Named], upstream: Named, know
 
 
 def _reasons(cells: Sequence[Cell], asking: Sequence[Named], known: Sequence[Known]) -> Iterator[str]:
-    titles = {client.name: client.title for client in asking}
+    """Each reason once, with whom it concerns and which operations."""
     grouped: dict[str, dict[str, list[str]]] = {}
     for cell in cells:
         if cell.through.kind == "failed":
             named = next((entry.reason for entry in known if entry.holds(cell)), "")
-            grouped.setdefault(named or cell.through.reason[:110], {}).setdefault(titles[cell.client], []).append(cell.operation)
-    for reason, clients in grouped.items():
-        who = "; ".join(f"{client}: {', '.join(operations)}" for client, operations in clients.items())
-        yield f"- {reason} ({who})"
+            grouped.setdefault(named or cell.through.reason[:110], {}).setdefault(cell.client, []).append(cell.operation)
+    for reason, operations in grouped.items():
+        yield f"- {reason} ({'; '.join(_concerned(operations, cells, asking))})"
+
+
+def _concerned(operations: Mapping[str, list[str]], cells: Sequence[Cell], asking: Sequence[Named]) -> Iterator[str]:
+    """Clients with the same failures together; a client that has no operation left over fails in everything."""
+    having: dict[str, list[str]] = {}
+    for client in asking:
+        if mine := operations.get(client.name):
+            offered = [cell.operation for cell in cells if cell.client == client.name and cell.through.kind != "no client"]
+            having.setdefault("everything" if mine == offered else ", ".join(mine), []).append(client.title)
+    for failed, titles in having.items():
+        yield f"{'every client' if len(titles) == len(asking) > 1 else ' and '.join(titles)}: {failed}"
 
 
 def write(printed: str) -> None:

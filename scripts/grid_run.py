@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import itertools
 import json
+import re
 import sys
 import tempfile
 import time
@@ -182,14 +183,15 @@ async def _gateway(run: Run, upstream: Upstream, direct: Target) -> AsyncIterato
 
 async def _stdio(run: Run, package: Package) -> dict[str, Any]:
     """The part of a definition that says how the gateway starts a server."""
-    digest = await finished(
-        [sys.executable, "-m", "customhouse", "servers", "digest", str(package.installed)], run.parts.environment, CELL_SECONDS
-    )
+    digest = [sys.executable, "-m", "customhouse", "servers", "digest", "--tree", str(package.installed)]
+    printed = await finished(digest, run.parts.environment, CELL_SECONDS)
+    (found,) = re.findall(r"^digest: (\S+)$", printed, re.MULTILINE)
     return {
         "stdio": {
-            "package": {"ecosystem": package.ecosystem, "name": package.name, "version": package.version, "digest": digest},
+            "package": {"ecosystem": package.ecosystem, "name": package.name, "version": package.version, "digest": found},
             "installed": str(package.installed),
             "argv": package.argv,
+            "environment": package.environment,
             "read_only_paths": package.read_only_paths,
         }
     }

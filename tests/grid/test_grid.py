@@ -88,15 +88,23 @@ def test_a_failure_without_a_known_reason_fails_the_grid_and_so_does_a_reason_wi
 
 
 def test_a_table_has_a_row_for_each_client_and_a_reason_for_each_failure(parts: Kit, tmp_path: Path) -> None:
-    client, upstream = clients(parts)[0], upstreams(parts, tmp_path)[0]
-    cells = [Cell(client.name, upstream.name, "list", OK, OK), Cell(client.name, upstream.name, "call", OK, FAILED)]
-    lines = tables(cells, [client], [upstream], []).splitlines()
+    ada, bob = clients(parts)[:2]
+    upstream = upstreams(parts, tmp_path)[0]
+    cells = [
+        Cell(ada.name, upstream.name, "list", OK, OK),
+        Cell(ada.name, upstream.name, "call", OK, FAILED),
+        Cell(bob.name, upstream.name, "list", FAILED, FAILED),
+        Cell(bob.name, upstream.name, "call", LACKS, LACKS),
+    ]
+    lines = tables(cells, [ada, bob], [upstream], [Known("Not yet.", upstream.name, frozenset({ada.name}), frozenset())]).splitlines()
     assert lines[2:] == [
         "| client | list | call |",
         "|---|---|---|",
-        f"| {client.title} | yes | **no** |",
+        f"| {ada.title} | yes | **no** |",
+        f"| {bob.title} | neither | - |",
         "",
-        f"- It said no. ({client.title}: call)",
+        f"- Not yet. ({ada.title}: call)",
+        f"- It said no. ({bob.title}: everything)",
     ]
 
 
