@@ -174,7 +174,8 @@ def root_of(folder: Path) -> Path:
 
 def furnish(folder: Path) -> None:
     """Put into the folder what the servers over stdio are asked about; they may run as somebody else."""
-    folder.chmod(0o755)
     root_of(folder).mkdir(parents=True)
+    for each in (folder.parent, folder):
+        each.chmod(0o755)
     (root_of(folder) / "note.txt").write_text("a note to read\n", encoding="utf-8")
     subprocess.run(["git", "init", "--quiet", "--initial-branch=grid", str(folder / "repository")], check=True)

@@ -48,8 +48,17 @@ class Run:
 
     parts: Kit
     folder: Path
-    """For logs, deployments, and what the servers over stdio read."""
+    """For logs and deployments."""
+    shared: Path
+    """What the servers over stdio read, apart from the deployments, which no server may see."""
     slots: asyncio.Semaphore
+
+
+def run_in(parts: Kit, folder: Path) -> Run:
+    """A run with these parts in an empty folder."""
+    shared = folder / "shared"
+    furnish(shared)
+    return Run(parts, folder, shared, asyncio.Semaphore(AT_ONCE))
 
 
 def main() -> int:
@@ -73,11 +82,9 @@ async def grid(only: str, *, direct_only: bool, to_the_manual: bool) -> int:
     parts = kit()
     client_name, _, upstream_name = only.partition(",")
     with tempfile.TemporaryDirectory(prefix="customhouse-grid-") as temporary:
-        folder = Path(temporary)
-        furnish(folder)
+        run = run_in(parts, Path(temporary))
         asking = _chosen(clients(parts), client_name)
-        asked = _chosen(upstreams(parts, folder), upstream_name)
-        run = Run(parts, folder, asyncio.Semaphore(AT_ONCE))
+        asked = _chosen(upstreams(parts, run.shared), upstream_name)
         cells = [cell for upstream in asked for cell in await against(run, upstream, asking, direct_only=direct_only)]
     known = [] if direct_only else read_known()
     printed = tables(cells, asking, asked, known)
@@ -126,14 +133,14 @@ async def _all(run: Run, upstream: Upstream, asking: Sequence[Client], target: T
 
 async def _drive(run: Run, upstream: Upstream, client: Client, target: Target) -> dict[str, Outcome]:
     """One client against one server, every operation of the plan."""
-    wishes = plan(upstream, run.folder, f"{client.name}-{next(_keys)}")
+    wishes = plan(upstream, run.shared, f"{client.name}-{next(_keys)}")
     job = {
         "transport": target.transport,
         "url": target.url,
         "token": target.token,
         "command": target.command,
         "mode": client.mode,
-        "root": root_of(run.folder).as_uri(),
+        "root": root_of(run.shared).as_uri(),
         "plan": wishes,
         "seconds": OPERATION_SECONDS,
     }
@@ -206,7 +213,7 @@ async def _tools_of(run: Run, upstream: Upstream, direct: Target) -> list[str]:
         "token": "",
         "command": direct.command,
         "mode": client.mode,
-        "root": root_of(run.folder).as_uri(),
+        "root": root_of(run.shared).as_uri(),
         "plan": {"list": {}},
         "seconds": OPERATION_SECONDS,
     }

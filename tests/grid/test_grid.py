@@ -3,16 +3,15 @@
 What the list of known differences does not name works: for a client of each era, and for a client of the other SDK.
 """
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from scripts.grid_kit import Kit, clients, furnish, kit, upstreams
+from scripts.grid_kit import Kit, clients, kit, upstreams
 from scripts.grid_plans import OPERATIONS
 from scripts.grid_report import Cell, Known, Outcome, faults, judged, read_known, tables
-from scripts.grid_run import AT_ONCE, Run, against
+from scripts.grid_run import against, run_in
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -24,11 +23,11 @@ def parts() -> Kit:
 
 async def cells_of(parts: Kit, folder: Path, upstream_name: str, names: Sequence[str]) -> list[Cell]:
     """These clients against one server, directly and through a gateway."""
-    furnish(folder)
-    (upstream,) = (each for each in upstreams(parts, folder) if each.name == upstream_name)
+    run = run_in(parts, folder)
+    (upstream,) = (each for each in upstreams(parts, run.shared) if each.name == upstream_name)
     asking = [each for each in clients(parts) if each.name in names]
     assert len(asking) == len(names)
-    return await against(Run(parts, folder, asyncio.Semaphore(AT_ONCE)), upstream, asking)
+    return await against(run, upstream, asking)
 
 
 @pytest.mark.parametrize(
