@@ -4,6 +4,7 @@ An operation that fails through the gateway stands by client, server and name in
 is an error too, so the list only shrinks.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +104,24 @@ def faults(cells: Sequence[Cell], known: Sequence[Known], *, shrinking: bool = T
         if cell.through.kind == "ok" and named and shrinking:
             where = f"{cell.client} at {cell.upstream}: {cell.operation}"
             yield f"{where} is listed as a difference, which is no longer so: take it out of the list."
+
+
+def proposed(cells: Sequence[Cell], known: Sequence[Known]) -> Iterator[str]:
+    """The list that would hold now, with the reasons that it gives; what is new has the client's words instead."""
+    entries: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for cell in cells:
+        if cell.through.kind == "failed":
+            reason = next((entry.reason for entry in known if entry.holds(cell)), cell.through.reason)
+            entries.setdefault((cell.upstream, reason), {}).setdefault(cell.client, []).append(cell.operation)
+    for (upstream, reason), of_client in entries.items():
+        together: dict[str, list[str]] = {}
+        for client, operations in of_client.items():
+            together.setdefault(", ".join(operations), []).append(client)
+        for listed, names in together.items():
+            yield f"- server: {upstream}"
+            yield f"  reason: {json.dumps(reason)}"
+            yield f"  clients: [{', '.join(names)}]"
+            yield f"  operations: [{listed}]"
 
 
 def tables(cells: Sequence[Cell], asking: Sequence[Named], asked: Sequence[Named], known: Sequence[Known]) -> str:

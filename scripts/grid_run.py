@@ -21,7 +21,7 @@ from typing import Any
 from scripts.conformance_kit import SetUpFailed
 from scripts.deployment import deploy
 from scripts.grid_kit import Client, Kit, Package, Upstream, clients, furnish, kit, plan, root_of, upstreams
-from scripts.grid_report import Cell, Outcome, faults, judged, read_known, tables, write
+from scripts.grid_report import Cell, Outcome, faults, judged, proposed, read_known, tables, write
 from scripts.processes import Broken, accepts, finished, free_port, running, until
 
 OPERATION_SECONDS = 6.0
@@ -65,18 +65,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/grid", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--direct", action="store_true", help="without the gateway: what each pair can do at all")
     parser.add_argument("--write", action="store_true", help="write the grid into the manual")
+    parser.add_argument("--propose", action="store_true", help="print the list of known differences that would hold now")
     parser.add_argument(
         "--only", metavar="CLIENT,SERVER", help="one client, one server or one pair, by name; empty means all, as in `,sdk2`"
     )
     options = parser.parse_args()
     try:
-        return asyncio.run(grid(options.only or "", direct_only=options.direct, to_the_manual=options.write))
+        return asyncio.run(grid(options.only or "", direct_only=options.direct, to_the_manual=options.write, propose=options.propose))
     except (Broken, SetUpFailed) as broken:
         print(broken, file=sys.stderr)
         return 1
 
 
-async def grid(only: str, *, direct_only: bool, to_the_manual: bool) -> int:
+async def grid(only: str, *, direct_only: bool, to_the_manual: bool, propose: bool) -> int:
     """Run the grid and print it; 0 if nothing fails through the gateway that the list does not name."""
     began = time.monotonic()
     parts = kit()
@@ -92,6 +93,8 @@ async def grid(only: str, *, direct_only: bool, to_the_manual: bool) -> int:
     print(f"\n{time.monotonic() - began:.0f} s")
     if to_the_manual:
         write(printed)
+    if propose:
+        print("\n".join(proposed(cells, known)))
     found = [] if direct_only else list(faults(cells, known))
     for sentence in found:
         print(f"  ! {sentence}")

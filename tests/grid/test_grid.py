@@ -10,7 +10,7 @@ import pytest
 
 from scripts.grid_kit import Kit, clients, kit, upstreams
 from scripts.grid_plans import OPERATIONS
-from scripts.grid_report import Cell, Known, Outcome, faults, judged, read_known, tables
+from scripts.grid_report import Cell, Known, Outcome, faults, judged, proposed, read_known, tables
 from scripts.grid_run import against, run_in
 
 pytestmark = pytest.mark.timeout(900)
@@ -84,6 +84,20 @@ def test_a_failure_without_a_known_reason_fails_the_grid_and_so_does_a_reason_wi
     everyone = [call, Known("Not yet.", "notes", frozenset(), frozenset({"log"})), Known("Not yet.", "notes", frozenset({"ada"}), lists)]
     assert [sentence.split(" is listed")[0] for sentence in faults(cells, everyone)] == ["ada at notes: list"]
     assert list(faults(cells, everyone, shrinking=False)) == []
+
+
+def test_the_proposed_list_names_exactly_what_fails_with_the_reasons_that_were_given(tmp_path: Path) -> None:
+    cells = [Cell(name, "notes", operation, OK, FAILED) for name in ("ada", "bob") for operation in ("call", "log")]
+    cells.append(Cell("ada", "notes", "list", OK, OK))
+    file = tmp_path / "known.yaml"
+    file.write_text("\n".join(proposed(cells, [Known("Not yet.", "notes", frozenset({"ada"}), frozenset({"call"}))])))
+    entries = read_known(file)
+    assert list(faults(cells, entries)) == []
+    assert {(entry.reason, min(entry.clients)) for entry in entries} == {
+        ("Not yet.", "ada"),
+        ("It said no.", "ada"),
+        ("It said no.", "bob"),
+    }
 
 
 def test_a_table_has_a_row_for_each_client_and_a_reason_for_each_failure(parts: Kit, tmp_path: Path) -> None:

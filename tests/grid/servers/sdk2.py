@@ -62,10 +62,10 @@ async def echo(text: str) -> str:
 
 @server.tool()
 async def count(steps: int, ctx: Context) -> str:
-    """Count, with progress."""
+    """Count, with progress; none of it so close to the result that a client may drop it."""
     for step in range(1, steps + 1):
-        await asyncio.sleep(0.05)
         await ctx.report_progress(step, steps)
+        await asyncio.sleep(0.05)
     return f"counted to {steps}"
 
 
