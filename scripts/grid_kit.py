@@ -109,13 +109,13 @@ def clients(parts: Kit) -> tuple[Client, ...]:
     inspector = parts.clients / "node_modules" / ".bin" / "mcp-inspector"
     return (
         Client("mcp1", "Python SDK 1.30.0", (str(parts.sdk1), driver("mcp1.py")), "legacy"),
-        Client("mcp2-legacy", "Python SDK 2.3.0, legacy", (sys.executable, driver("mcp2.py")), "legacy"),
-        Client("mcp2-modern", f"Python SDK 2.3.0, {MODERN}", (sys.executable, driver("mcp2.py")), MODERN),
-        Client("fastmcp", "FastMCP 4.1.2, auto", (str(parts.fastmcp), driver("fastmcp4.py")), "auto"),
-        Client("inspector", "Inspector 2.12.0 --cli, auto", (sys.executable, driver("inspector.py"), node, str(inspector)), "auto"),
+        Client("mcp2-legacy", "Python SDK 2.3.0 (legacy)", (sys.executable, driver("mcp2.py")), "legacy"),
+        Client("mcp2-modern", f"Python SDK 2.3.0 ({MODERN})", (sys.executable, driver("mcp2.py")), MODERN),
+        Client("fastmcp", "FastMCP 4.1.2 (auto)", (str(parts.fastmcp), driver("fastmcp4.py")), "auto"),
+        Client("inspector", "Inspector 2.12.0 --cli (auto)", (sys.executable, driver("inspector.py"), node, str(inspector)), "auto"),
         Client("ts1", "TypeScript SDK 1.32.2", (node, driver("ts1.mjs")), "legacy"),
-        Client("ts2-legacy", "TypeScript SDK 2.4.0, legacy", (node, driver("ts2.mjs")), "legacy"),
-        Client("ts2-modern", f"TypeScript SDK 2.4.0, {MODERN}", (node, driver("ts2.mjs")), MODERN),
+        Client("ts2-legacy", "TypeScript SDK 2.4.0 (legacy)", (node, driver("ts2.mjs")), "legacy"),
+        Client("ts2-modern", f"TypeScript SDK 2.4.0 ({MODERN})", (node, driver("ts2.mjs")), MODERN),
     )
 
 

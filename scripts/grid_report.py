@@ -157,7 +157,7 @@ def _concerned(operations: Mapping[str, list[str]], cells: Sequence[Cell], askin
             offered = [cell.operation for cell in cells if cell.client == client.name and cell.through.kind != "no client"]
             having.setdefault("everything" if mine == offered else ", ".join(mine), []).append(client.title)
     for failed, titles in having.items():
-        yield f"{'every client' if len(titles) == len(asking) > 1 else ' and '.join(titles)}: {failed}"
+        yield f"{'every client' if len(titles) == len(asking) > 1 else ', '.join(titles)}: {failed}"
 
 
 def write(printed: str) -> None:
