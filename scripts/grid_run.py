@@ -70,6 +70,8 @@ def main() -> int:
         "--only", metavar="CLIENT,SERVER", help="one client, one server or one pair, by name; empty means all, as in `,sdk2`"
     )
     options = parser.parse_args()
+    if options.write and (options.direct or options.only):
+        parser.error("The manual holds the whole grid: --write goes with neither --direct nor --only.")
     try:
         return asyncio.run(grid(options.only or "", direct_only=options.direct, to_the_manual=options.write, propose=options.propose))
     except (Broken, SetUpFailed) as broken:
