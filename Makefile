@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # A module of another checkout on the caller's path never stands in for this one.
 unexport PYTHONPATH
 
-.PHONY: install run demo test long check conformance bench bench-quick docs lock clean
+.PHONY: install run demo test long check conformance grid bench bench-quick docs lock clean
 
 install: $(STAMP)
 
@@ -36,6 +36,9 @@ check: install
 
 conformance: install
 	@scripts/conformance
+
+grid: install
+	@scripts/grid
 
 bench: install
 	@scripts/bench

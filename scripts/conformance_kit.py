@@ -1,7 +1,7 @@
 """What the official suite and the real clients need, set up once in a cache: Node, npm packages, environments, the reference server.
 
-Node comes as a wheel, since the suite needs 22 or newer and Debian ships 20; the suite is an npm package; the reference server is
-part of the source distribution of the official Python SDK, which is unpacked and never installed. All of it is locked by hash in
+Node comes as a wheel, since the suite needs 22 or newer and Debian ships 20; the suite is an npm package; the reference servers are
+part of the source distributions of the official Python SDK, which are unpacked and never installed. All of it is locked by hash in
 `scripts/conformance.d`.
 """
 
@@ -48,19 +48,36 @@ class Kit:
     suite: Path
     """The folder of the npm package of the suite."""
     reference: Path
-    """The folder to put on PYTHONPATH for the reference server."""
+    """The folder to put on PYTHONPATH for the reference server of SDK 2.x."""
+    reference1: Path
+    """The same for the one of SDK 1.x."""
+    sdk1: Path
+    """The Python that has SDK 1.x."""
 
 
 def kit() -> Kit:
     """The kit of these locks, set up if it is not there yet."""
     node = tools()
     suite = set_up("suite", [LOCKS / "package.json", LOCKS / "package-lock.json"], lambda home: npm_packages(node, LOCKS, home))
-    reference = set_up("reference", [LOCKS / "reference.txt"], lambda home: _reference(node, home))
     return Kit(
         node=node.node,
         suite=suite / "node_modules" / "@modelcontextprotocol" / "conformance",
-        reference=reference / "examples" / "servers" / "everything-server",
+        reference=_reference(node, "reference"),
+        reference1=_reference(node, "reference1"),
+        sdk1=python("client-mcp1", "mcp1"),
     )
+
+
+def python(name: str, lock: str) -> Path:
+    """The Python of an environment of its own with the packages of `requirements/<lock>.txt`."""
+    locked = ROOT / "requirements" / f"{lock}.txt"
+    return set_up(name, [locked], lambda home: python_packages(home, locked)) / "bin" / "python"
+
+
+def _reference(node: Tools, lock: str) -> Path:
+    locked = LOCKS / f"{lock}.txt"
+    home = set_up(lock, [locked], lambda home: _examples(node, locked, home))
+    return home / "examples" / "servers" / "everything-server"
 
 
 def tools() -> Tools:
@@ -123,9 +140,9 @@ def _tools(home: Path) -> None:
     (home / "node" / "node").symlink_to(wheel / "bin" / "node")
 
 
-def _reference(node: Tools, home: Path) -> None:
+def _examples(node: Tools, locked: Path, home: Path) -> None:
     download = ["download", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-build-isolation", "--no-binary", ":all:"]
-    run([node.python, "-m", "pip", *download, "--require-hashes", "-r", LOCKS / "reference.txt", "-d", home / "sources"])
+    run([node.python, "-m", "pip", *download, "--require-hashes", "-r", locked, "-d", home / "sources"])
     (archive,) = (home / "sources").glob("mcp-*.tar.gz")
     with tarfile.open(archive) as files:
         files.extractall(home / "sources", filter="data")

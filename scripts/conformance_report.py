@@ -7,7 +7,7 @@ its status, in the list of known differences. An entry of that list that is no l
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,9 +66,14 @@ def read_requirements(file: Path) -> Requirements:
     return Requirements(tuple(document["server"]), unscored)
 
 
-def read_known(file: Path, revision: str) -> frozenset[Difference]:
-    """The known differences of a revision: scenario to reason and checks."""
-    scenarios = (yaml.safe_load(file.read_bytes()) or {}).get(revision) or {}
+def read_known(file: Path, key: str) -> frozenset[Difference] | None:
+    """The known differences of a revision, and of a server where it is not the one of both eras: scenario to reason and checks.
+
+    None where the list holds a sentence instead: why the two cannot be compared yet.
+    """
+    scenarios = (yaml.safe_load(file.read_bytes()) or {}).get(key) or {}
+    if isinstance(scenarios, str):
+        return None
     return frozenset(
         Difference(scenario, check, status) for scenario, entry in scenarios.items() for check, status in entry["checks"].items()
     )
@@ -92,7 +97,7 @@ def passes(run: Run, scenario: str) -> bool:
     return bool(run.get(scenario)) and FAILURE not in run[scenario].values()
 
 
-def table(requirements: Requirements, direct: Run, through: Run, known: frozenset[Difference]) -> Iterator[str]:
+def table(requirements: Requirements, direct: Run, through: Run, known: frozenset[Difference] | None) -> Iterator[str]:
     """Both runs, a scenario a line, the scored ones first."""
     lost = differences(direct, through)
     width = max(map(len, (*requirements.scored, *requirements.unscored, _TOTAL)))
@@ -101,11 +106,11 @@ def table(requirements: Requirements, direct: Run, through: Run, known: frozense
         of_scenario = {each for each in lost if each.scenario == scenario}
         note = _note(of_scenario, known) + ("" if scenario in requirements.scored else " (not scored)")
         yield f"{scenario:{width}}  {_cell(direct, scenario):10}  {_cell(through, scenario):10}  {note.strip()}".rstrip()
-    yield f"{_TOTAL:{width}}  {_score(requirements, direct):10}  {_score(requirements, through)}"
+    yield f"{_TOTAL:{width}}  {score(requirements, direct):10}  {score(requirements, through)}"
 
 
-def _note(lost: set[Difference], known: frozenset[Difference]) -> str:
-    if lost - known:
+def _note(lost: set[Difference], known: frozenset[Difference] | None) -> str:
+    if known is not None and lost - known:
         return "LOST"
     return "known difference" if lost else ""
 
@@ -117,20 +122,52 @@ def _cell(run: Run, scenario: str) -> str:
     return f"{'pass' if passes(run, scenario) else 'FAIL'} {succeeded}/{succeeded + failed}" if checks else "absent"
 
 
-def _score(requirements: Requirements, run: Run) -> str:
+def score(requirements: Requirements, run: Run) -> str:
+    """How many of the scored scenarios pass."""
     return f"{sum(passes(run, scenario) for scenario in requirements.scored)}/{len(requirements.scored)}"
 
 
-def faults(requirements: Requirements, direct: Run, through: Run, known: frozenset[Difference]) -> Iterator[str]:
+def squares(rows: Mapping[str, Mapping[str, str]], revisions: Sequence[str]) -> Iterator[str]:
+    """All scores, a row for each way to a server, a column for each revision."""
+    width = max(map(len, (*rows, _TOTAL)))
+    yield f"{_TOTAL:{width}}  {'  '.join(revisions)}"
+    for name, scores in rows.items():
+        cells = "  ".join(f"{scores.get(revision, '-'):10}" for revision in revisions)
+        yield f"{name:{width}}  {cells}".rstrip()
+
+
+def proposed(file: Path, key: str, lost: frozenset[Difference]) -> Iterator[str]:
+    """The part of the list that would hold now, with the reasons that it gives; a new difference has none yet."""
+    listed = yaml.safe_load(file.read_bytes()) or {}
+    entries = {} if isinstance(listed.get(key), str) else listed.get(key) or {}
+    yield f'"{key}":'
+    for scenario in sorted({each.scenario for each in lost}):
+        reason = entries.get(scenario, {}).get("reason", "")
+        yield f"  {scenario}:"
+        yield f"    reason: {json.dumps(reason)}"
+        yield "    checks:"
+        yield from (f"      {each.check}: {each.status}" for each in _in_order(lost) if each.scenario == scenario)
+
+
+def faults(requirements: Requirements, direct: Run, through: Run, known: frozenset[Difference] | None) -> Iterator[str]:
     """Everything that makes the comparison fail, a sentence each."""
-    for scenario in requirements.scored:
-        if not passes(direct, scenario):
-            yield f"{scenario} fails directly: the reference server or the suite is not what was locked."
+    yield from broken(requirements, direct)
     lost = differences(direct, through)
+    if known is None:
+        if not lost:
+            yield "The list says why this cannot be compared, and nothing is lost: take that out of the list."
+        return
     for each in _in_order(lost - known):
         yield f"{each.scenario}: {each.check} is {each.status} through the gateway."
     for each in _in_order(known - lost):
         yield f"{each.scenario}: {each.check} is listed as {each.status}, which is no longer so: take it out of the list."
+
+
+def broken(requirements: Requirements, direct: Run) -> Iterator[str]:
+    """What says that the set-up is at fault, not the gateway."""
+    for scenario in requirements.scored:
+        if not passes(direct, scenario):
+            yield f"{scenario} fails directly: the reference server or the suite is not what was locked."
 
 
 def _in_order(entries: frozenset[Difference]) -> list[Difference]:

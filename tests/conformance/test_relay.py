@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from scripts.conformance_relay import relay
-from scripts.conformance_run import free_port
+from scripts.processes import free_port
 
 
 class Upstream:
