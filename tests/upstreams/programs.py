@@ -138,7 +138,7 @@ class Person:
     async def _until_it_may(self) -> None:
         await self.may.wait()
 
-    async def ask(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+    async def ask(self, method: str, params: dict[str, Any], revision: str) -> dict[str, Any]:
         self.questions.append((method, params))
         self.asked.set()
         if not self.answers:

@@ -50,6 +50,10 @@ class Heard:
     def room(self) -> Awaitable[None] | None:
         return None
 
+    async def ask(self, method: str, params: dict[str, Any], revision: str) -> dict[str, Any]:
+        self.said.append((method, params))
+        return {"error": {"code": -1, "message": "no"}}
+
 
 @dataclass
 class Got:

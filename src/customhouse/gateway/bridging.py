@@ -119,7 +119,7 @@ class BridgedCall(Generic[T]):
         """What the task of the call returned. Raises what it raised; only for a call whose task has ended."""
         return self._work.result()
 
-    async def ask(self, method: str, params: dict[str, Any]) -> Reply:
+    async def ask(self, method: str, params: dict[str, Any], revision: str = "") -> Reply:
         """A request of the server, for its adapter to call: waits until the client answers it, or declines where nobody will."""
         size = len(msgspec.json.encode(params))
         full = len(self._open) >= MAX_OPEN_QUESTIONS or self.size_bytes + size > MAX_OPEN_BYTES

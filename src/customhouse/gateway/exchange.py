@@ -465,6 +465,10 @@ class Passing:
         """See `ports.traffic.Listener`."""
         return self._call.reply.room()
 
+    async def ask(self, method: str, params: dict[str, Any], revision: str) -> dict[str, Any]:
+        """See `ports.traffic.Listener`. Nothing is declared to servers yet, so nothing gets here."""
+        return {"error": {"code": -32601, "message": "The client does not offer this."}}
+
 
 def travelling(params: Mapping[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     """The parameters for the server: those of the client that travel on, with the judged ones in their place."""

@@ -52,6 +52,7 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
     params: Mapping[str, Any]
     """Parameters without `_meta`, with the server's own names."""
     era: Era
+    """The client's, in which the server is spoken to if it can be."""
     deadline: float
     """On the monotonic clock: nothing is waited for longer."""
     meta: Mapping[str, Any] = {}
@@ -85,12 +86,9 @@ class Listener(Protocol):
     def room(self) -> Awaitable[None] | None:
         """What was said so far goes out now, together. Awaited, where there is something to await, before more is read."""
 
-
-class Respondent(Listener, Protocol):
-    """A listener that also answers what a legacy server asks while it works on a call."""
-
-    async def ask(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
-        """Sampling, elicitation or roots, of a kind and mode that the call's capabilities declare.
+    async def ask(self, method: str, params: dict[str, Any], revision: str) -> dict[str, Any]:
+        """What a legacy server of this revision asks while it works on the call: sampling, elicitation or roots, of a kind and mode that
+        the call's capabilities declare.
 
         Returns `{"result": ...}` or `{"error": ...}` for the server. `Refused` ends the call.
         """

@@ -25,7 +25,7 @@ from customhouse.core.manifest import Era, ServerDefinition, canonical_bytes
 from customhouse.core.permit import Errand, Permit
 from customhouse.core.protocol.eras import UNSUPPORTED_VERSION, shows_modern
 from customhouse.core.refusal import Reason, Refused
-from customhouse.ports.traffic import Ask, Clock, Hearing, Respondent, UpstreamAnswer
+from customhouse.ports.traffic import Ask, Clock, Hearing, Listener, UpstreamAnswer
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +114,7 @@ class Channels(ABC):
 
     # Calls
 
-    async def call(self, authority: Permit | Errand, ask: Ask, listener: Respondent) -> UpstreamAnswer:
+    async def call(self, authority: Permit | Errand, ask: Ask, listener: Listener) -> UpstreamAnswer:
         """One request and its answer, in the era of the server; sent once, whatever happens to the channel. Raises `Refused`."""
         key = _MODERN
         session_key = authority.session_key if isinstance(authority, Permit) else ""
@@ -131,7 +131,7 @@ class Channels(ABC):
             self._verdict = None  # it is another server now
         return answer
 
-    async def _carry(self, key: LineKey, ask: Ask, listener: Respondent) -> UpstreamAnswer:
+    async def _carry(self, key: LineKey, ask: Ask, listener: Listener) -> UpstreamAnswer:
         while True:
             line = await self._line(key, ask)
             line.users += 1
@@ -159,7 +159,7 @@ class Channels(ABC):
         finally:
             line.turn.release()
 
-    async def _subscribe(self, key: LineKey, ask: Ask, listener: Respondent) -> UpstreamAnswer:
+    async def _subscribe(self, key: LineKey, ask: Ask, listener: Listener) -> UpstreamAnswer:
         """Subscriptions of a caller are on the channel that all its conversations share, and are made again when that is opened again."""
         answer = await self._carry(key, ask, listener)
         uri = ask.params.get("uri")

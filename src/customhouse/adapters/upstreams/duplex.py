@@ -34,7 +34,7 @@ from customhouse.core.protocol.revisions import (
     NEWEST_MODERN,
 )
 from customhouse.core.refusal import Reason, Refused
-from customhouse.ports.traffic import Ask, Respondent, UpstreamAnswer
+from customhouse.ports.traffic import Ask, Listener, UpstreamAnswer
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ class Conversation:
 
     # Requests of the gateway
 
-    async def call(self, ask: Ask, listener: Respondent) -> UpstreamAnswer:
+    async def call(self, ask: Ask, listener: Listener) -> UpstreamAnswer:
         """One request and its answer, in the era of the conversation. Raises `Refused`."""
         if not self.modern and ask.log_level:
             self._raise_level(ask.log_level)
@@ -133,7 +133,7 @@ class Conversation:
             raise broken(f"error {answer.error['code']} for the gateway's request")
         return answer
 
-    async def request(self, ask: Ask, listener: Respondent) -> UpstreamAnswer:
+    async def request(self, ask: Ask, listener: Listener) -> UpstreamAnswer:
         """The same, whatever error the server answers with."""
         if self.over is not None:
             raise again(self.over)
@@ -346,7 +346,7 @@ class Conversation:
     async def _put(self, pending: Pending, message_id: str | int, method: str, params: dict[str, Any]) -> None:
         """Put a question to the caller and send what came of it."""
         try:
-            reply = await pending.listener.ask(method, params)
+            reply = await pending.listener.ask(method, params, self.revision)
         except BaseException as ended:
             # Whatever ended the question, the server must not wait for it, unless it withdrew it itself.
             if message_id in pending.questions:
@@ -417,12 +417,12 @@ class _Silent:
     def room(self) -> None:
         """Nobody is slow."""
 
-    async def ask(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
+    async def ask(self, method: str, params: dict[str, Any], revision: str) -> dict[str, Any]:
         """Nobody answers; with no capabilities declared, nothing gets here."""
         return {"error": {"code": -32601, "message": "The client does not offer this."}}
 
 
-SILENT: Respondent = _Silent()
+SILENT: Listener = _Silent()
 
 
 def again(refused: Refused) -> Refused:

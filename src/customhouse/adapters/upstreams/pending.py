@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from customhouse.ports.traffic import Ask, Respondent, UpstreamAnswer
+from customhouse.ports.traffic import Ask, Listener, UpstreamAnswer
 
 MAX_WAITING = 64
 """Messages that may wait for a slow caller; what comes beyond is dropped, of progress the older."""
@@ -42,7 +42,7 @@ class Pending:
         "questions_asked",
     )
 
-    def __init__(self, own_id: int, ask: Ask, listener: Respondent, monotonic: Callable[[], float]) -> None:
+    def __init__(self, own_id: int, ask: Ask, listener: Listener, monotonic: Callable[[], float]) -> None:
         self.own_id = own_id
         self.ask = ask
         self.listener = listener

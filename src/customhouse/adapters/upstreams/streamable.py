@@ -502,6 +502,10 @@ class _Silent:
     def room(self) -> None:
         """Nobody is slow."""
 
+    async def ask(self, method: str, params: dict[str, Any], revision: str) -> dict[str, Any]:
+        """Nobody answers; with no capabilities declared, nothing gets here."""
+        return {"error": {"code": -32601, "message": "The client does not offer this."}}
+
 
 SILENT: Listener = _Silent()
 
