@@ -27,7 +27,8 @@ from customhouse.edge.asgi import ask_application
 from customhouse.edge.framing import MAX_HEADS, Head, Request, head_without_upgrade, judge_frame, remembered
 from customhouse.edge.reply import CallerReply, whole_head
 from customhouse.gateway.admission import Admission
-from customhouse.gateway.exchange import JSON, Exchange
+from customhouse.gateway.call import JSON
+from customhouse.gateway.exchange import Exchange
 from customhouse.gateway.live import Live
 from customhouse.ports.traffic import Clock
 from customhouse.wire.signal import Carrier

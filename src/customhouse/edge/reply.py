@@ -12,7 +12,7 @@ from typing import Protocol
 from customhouse.core.protocol.sse import COMMENT, event
 from customhouse.edge.asgi import Response
 from customhouse.edge.framing import Request
-from customhouse.gateway.exchange import JSON
+from customhouse.gateway.call import JSON
 from customhouse.wire.signal import Carrier
 
 _STATUS_LINE = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}

@@ -1,0 +1,47 @@
+"""One request with what the first steps established, and what goes back."""
+
+import msgspec
+
+from customhouse.core.catalogue import Endpoint
+from customhouse.core.identity import Caller
+from customhouse.core.protocol.envelope import Message
+from customhouse.core.record import Record
+from customhouse.gateway.arrival import Arrival, Reply
+from customhouse.gateway.live import View
+from customhouse.gateway.session import Peer
+
+encode = msgspec.json.Encoder().encode
+
+JSON = b"content-type: application/json\r\n"
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False):
+    """What goes back: HTTP status, header lines and a body."""
+
+    status: int
+    headers: bytes
+    body: bytes
+    rest: tuple[bytes, ...] = ()
+    """What follows the body, kept apart because it is long and shared: a list is encoded once and never copied."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Of body and rest."""
+        return len(self.body) + sum(map(len, self.rest))
+
+
+class Call(msgspec.Struct, gc=False):
+    """One request with everything the first steps established."""
+
+    message: Message
+    caller: Caller
+    endpoint: Endpoint
+    arrival: Arrival
+    reply: Reply
+    trail: Record
+    view: View
+
+    @property
+    def peer(self) -> Peer:
+        """Whom a legacy client's words between requests belong to."""
+        return self.caller.context_digest, self.endpoint.path

@@ -1,0 +1,274 @@
+"""A call on its way to a server: what its name means, whether it is allowed, the intent on disk, the asking, and what comes back.
+
+The steps 4 to 9 of a call's life; `exchange.py` has what comes before and the one exit behind.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from customhouse.core.catalogue import Endpoint, Entry, Resource, Tool
+from customhouse.core.manifest import Era
+from customhouse.core.permit import Permit, permit
+from customhouse.core.protocol.paramheaders import headers_for, mismatch
+from customhouse.core.protocol.results import relayed, relayed_error, tool_error
+from customhouse.core.protocol.revisions import META_CAPABILITIES, META_CLIENT, META_LOG_LEVEL, META_VERSION, PREFIX
+from customhouse.core.refusal import Reason, Refused
+from customhouse.gateway.admission import Admission
+from customhouse.gateway.arrival import Arrival
+from customhouse.gateway.call import JSON, Answer, Call, encode
+from customhouse.gateway.live import Live
+from customhouse.gateway.session import Peers, severe_enough
+from customhouse.gateway.trail import intent_of, means
+from customhouse.ports.traffic import Ask, Clock, Ledger, Upstreams
+
+_canonical = msgspec.json.Encoder(order="sorted").encode
+
+NOT_RELAYED = frozenset({"_meta", "task", "requestState"})
+"""Parameters that never travel on: `_meta` is made anew; tasks are not relayed; and a state that no server gave to this caller through the
+gateway was given to somebody else, whom the server could not tell apart behind the gateway's one credential."""
+
+PLAIN_CALL = frozenset({"name", "arguments", "_meta"})
+"""The parameters of most calls of tools: nothing else has to travel."""
+
+OF_THE_HOP = frozenset({META_VERSION, META_CAPABILITIES, META_CLIENT, META_LOG_LEVEL, "progressToken"})
+"""Members of `_meta` that concern the client's connection alone."""
+
+Challenge = Callable[[Endpoint, str, tuple[str, ...]], tuple[str, str]]
+"""The header that asks for a better token: for this endpoint, because of this error, with these scopes."""
+
+
+@dataclass
+class Relay:
+    """Decides about calls and carries them to servers."""
+
+    live: Live
+    admission: Admission
+    upstreams: Upstreams
+    ledger: Ledger
+    clock: Clock
+    argument_key: bytes
+    peers: Peers
+    challenge: Challenge
+
+    async def call_tool(self, call: Call) -> Answer | None:
+        params = call.message.params
+        tool = call.endpoint.tool(params.get("name"))
+        entry = tool.entry
+        self._may_see(call, entry)
+        arguments = params.get("arguments")
+        if arguments is None:
+            arguments = {}
+        if type(arguments) is not dict:
+            raise Refused(Reason.INVALID_PARAMS, message="`arguments` is not an object.")
+        self._digest(call, arguments)
+        try:
+            check_arguments(tool, arguments, call)
+        except Refused as refused:
+            if refused.reason is not Reason.INVALID_ARGUMENTS:
+                raise
+            call.trail.outcome = refused.reason.name
+            return Answer(200, JSON, tool_error(refused, call.message.id, call.message.era, call.view.server_info))
+        granted = self._admit(call, entry, arguments)
+        mirrored = mirrored_headers(tool, arguments, call.arrival) if call.message.era is Era.MODERN else ()
+        return await self._relay(call, entry, granted, travelling(params, {"name": tool.name, "arguments": arguments}), mirrored)
+
+    async def get_prompt(self, call: Call) -> Answer | None:
+        params = call.message.params
+        prompt = call.endpoint.prompt(params.get("name"))
+        entry = prompt.entry
+        self._may_see(call, entry)
+        self._digest(call, params.get("arguments"))
+        return await self._relay(call, entry, self._admit(call, entry, {}), travelling(params, {"name": prompt.name}))
+
+    async def read_resource(self, call: Call) -> Answer | None:
+        params = call.message.params
+        entry = call.endpoint.resource_at(params.get("uri")).entry(str(params.get("uri")), call.view.policy)
+        self._may_see(call, entry)
+        return await self._relay(call, entry, self._admit(call, entry, {}), travelling(params, {}))
+
+    async def complete(self, call: Call) -> Answer | None:
+        """Completion of an argument: allowed to whoever may get the prompt or read the resource that it belongs to."""
+        params = call.message.params
+        ref = params.get("ref")
+        if type(ref) is not dict:
+            raise Refused(Reason.INVALID_PARAMS, message="`ref` is not an object.")
+        if ref.get("type") == "ref/prompt":
+            prompt = call.endpoint.prompt(ref.get("name"))
+            entry = prompt.entry
+            params = {**params, "ref": {**ref, "name": prompt.name}}
+        elif ref.get("type") == "ref/resource":
+            entry = template_or_resource(call.endpoint, ref.get("uri")).entry(str(ref.get("uri")), call.view.policy)
+        else:
+            raise Refused(Reason.INVALID_PARAMS, message="`ref` names neither a prompt nor a resource.")
+        self._may_see(call, entry)
+        self._digest(call, params.get("argument"))
+        return await self._relay(call, entry, self._admit(call, entry, {}), travelling(params, {}))
+
+    def _may_see(self, call: Call, entry: Entry) -> None:
+        """What a caller may not even list answers like a name that does not exist."""
+        means(call.trail, entry.server, entry.name, entry.pin_digest, entry.effect)
+        if entry.server.tenant != call.caller.tenant or not call.view.policy.visible(call.caller, entry.action):
+            call.trail.decision, call.trail.policy_digest = "deny", call.view.policy.digest
+            raise Refused(Reason.UNKNOWN_NAME, {"uri": entry.name} if entry.kind != "tool" and entry.kind != "prompt" else {})
+        if self.live.is_drifted(entry.server.name, entry.kind, entry.pinned_name):
+            raise Refused(Reason.DRIFTED)
+
+    def _digest(self, call: Call, arguments: object) -> None:
+        call.trail.argument_digest = blake2b(_canonical(arguments), digest_size=32, key=self.argument_key).hexdigest()
+
+    def _admit(self, call: Call, entry: Entry, arguments: Mapping[str, Any]) -> Permit:
+        """The decision: policy, then scopes. The one place where a permit is made."""
+        trail, policy = call.trail, call.view.policy
+        decision = policy.decide(call.caller, entry.action, arguments, call.endpoint.portal)
+        trail.policy_digest, trail.reasons = policy.digest, decision.reasons
+        trail.decision = "permit" if decision.permitted else "deny"
+        if decision.errors:
+            trail.decision = "deny"
+            raise Refused(Reason.POLICY_BROKE, note="; ".join(decision.errors)[:500])
+        if not decision.permitted:
+            raise Refused(Reason.NOT_PERMITTED, {"rules": decision.reasons})
+        if not call.caller.scopes.issuperset(entry.scopes):
+            trail.decision = "deny"
+            challenge = self.challenge(call.endpoint, "insufficient_scope", tuple(sorted(entry.scopes)))
+            raise Refused(Reason.INSUFFICIENT_SCOPE, {"scopes": sorted(entry.scopes)}, headers=(challenge,))
+        return permit(trail.call_id, call.caller, entry.server, changes_things=entry.changes_things)
+
+    async def _relay(self, call: Call, entry: Entry, granted: Permit, params: Mapping[str, Any], mirrored: Any = ()) -> Answer | None:
+        message, trail = call.message, call.trail
+        call.reply.may_wait()
+        self.admission.call(entry.server)
+        legacy = message.era is Era.LEGACY
+        if legacy:  # a modern client cancels by leaving
+            self.peers.begin(call.peer, message.id, call.reply)
+        try:
+            if entry.changes_things or not self.ledger.writable:
+                await self.ledger.append(
+                    intent_of(trail, self.clock.now(), int((self.clock.monotonic() - call.arrival.started) * 1e6)), durable=True
+                )
+            trail.upstream_era = trail.era
+            least = self._least_level(call)
+            ask = Ask(
+                message.method,
+                params,
+                message.era,
+                call.arrival.started + entry.call_timeout_seconds,
+                {} if message.meta.keys() <= OF_THE_HOP else travelling_meta(message.meta),
+                message.progress_token is not None,
+                least if message.era is Era.MODERN else "",
+                mirrored,
+            )
+            began = self.clock.monotonic()
+            try:
+                answered = await self.upstreams.call(granted, ask, Passing(call, least))
+            finally:
+                trail.upstream_us = int((self.clock.monotonic() - began) * 1e6)
+        except asyncio.CancelledError:
+            if call.reply.connected:  # the client gave this request up by name: it gets no answer (2025-11-25, utilities/cancellation)
+                trail.outcome = "cancelled"
+            raise
+        finally:
+            if legacy:
+                self.peers.finish(call.peer, message.id, call.reply)
+            self.admission.called(entry.server)
+        if answered.error is not None:
+            return self._relayed_error(call, answered.error)
+        result, is_error = relayed(answered.result or {}, message.era, message.method, call.view.server_info)
+        trail.outcome = "tool_error" if is_error else "answered"
+        return Answer(200, JSON, encode({"jsonrpc": "2.0", "id": message.id, "result": result}))
+
+    def _least_level(self, call: Call) -> str:
+        """The least severity of log messages to pass on; empty for none. A modern client gets only what it asked for in this request."""
+        if call.message.era is Era.MODERN:
+            level: str = call.message.meta.get(META_LOG_LEVEL, "")
+            return level
+        return self.peers.level(call.peer)
+
+    def _relayed_error(self, call: Call, error: dict[str, Any]) -> Answer:
+        status, translated = relayed_error(error, call.message.era)
+        if error["code"] in (-32020, -32022):
+            raise Refused(Reason.UPSTREAM_BROKE_PROTOCOL, note=f"error {error['code']} for the gateway's own request")
+        call.trail.outcome = "server_error"
+        call.trail.note = f"server error {error['code']}"
+        return Answer(status, JSON, encode({"jsonrpc": "2.0", "id": call.message.id, "error": translated}))
+
+
+class Passing:
+    """Passes progress and log messages of one call on to its caller."""
+
+    __slots__ = ("_call", "_least")
+
+    def __init__(self, call: Call, least: str) -> None:
+        self._call = call
+        self._least = least
+
+    def notify(self, method: str, params: dict[str, Any]) -> None:
+        """See `ports.traffic.Listener`. The caller's own progress token takes the place of the gateway's."""
+        if method == "notifications/progress":
+            params["progressToken"] = self._call.message.progress_token
+        elif not self._least or not severe_enough(params.get("level"), self._least):
+            return
+        self._call.reply.event(encode({"jsonrpc": "2.0", "method": method, "params": params}))
+
+    def room(self) -> Awaitable[None] | None:
+        """See `ports.traffic.Listener`."""
+        return self._call.reply.room()
+
+    async def ask(self, method: str, params: dict[str, Any], revision: str) -> dict[str, Any]:
+        """See `ports.traffic.Listener`. Nothing is declared to servers yet, so nothing gets here."""
+        return {"error": {"code": -32601, "message": "The client does not offer this."}}
+
+
+def travelling(params: Mapping[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """The parameters for the server: those of the client that travel on, with the judged ones in their place."""
+    if params.keys() <= PLAIN_CALL and len(own) == 2:
+        return own
+    return {key: value for key, value in params.items() if key not in NOT_RELAYED} | own
+
+
+def travelling_meta(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of `_meta` that travel on to the server: those of vendors and of traces."""
+    return {key: value for key, value in meta.items() if not key.startswith(PREFIX) and key != "progressToken"}
+
+
+def check_arguments(tool: Tool, arguments: dict[str, Any], call: Call) -> None:
+    """Arguments against the pinned schema, and mirrored headers against the arguments.
+
+    Raises `Refused` INVALID_PARAMS for a key that looks like a declared one, HEADER_MISMATCH, or INVALID_ARGUMENTS.
+    """
+    if tool.schema.lookalike(arguments) is not None:
+        raise Refused(Reason.INVALID_PARAMS, message="An argument's name looks like another name that the tool declares.")
+    if call.message.era is Era.MODERN and tool.header_parameters:
+        wrong = mismatch(tool.header_parameters, arguments, parameter_headers(call.arrival))
+        if wrong is not None:
+            raise Refused(Reason.HEADER_MISMATCH, message=wrong)
+    problems = tool.schema.problems(arguments)
+    if problems:
+        raise Refused(Reason.INVALID_ARGUMENTS, {"problems": problems})
+
+
+def parameter_headers(arrival: Arrival) -> dict[str, list[str]]:
+    """The `Mcp-Param-*` headers of a request; the door lets each through once at most."""
+    return {name.decode("latin-1"): [value.decode("latin-1")] for name, value in arrival.headers.items() if name.startswith(b"mcp-param-")}
+
+
+def mirrored_headers(tool: Tool, arguments: Mapping[str, Any], arrival: Arrival) -> list[tuple[str, str]]:
+    """The `Mcp-Param-*` headers for the server: those of its own parameters made anew, unknown ones as they came
+    (2026-07-28, basic/transports/streamable-http, Server Behavior for Custom Headers)."""
+    if not tool.header_parameters and not arrival.has_parameter_headers:
+        return []
+    own = headers_for(tool.header_parameters, arguments)
+    known = {parameter.header_name.lower() for parameter in tool.header_parameters}
+    return own + [(name, values[0]) for name, values in parameter_headers(arrival).items() if name not in known and values[0].isascii()]
+
+
+def template_or_resource(endpoint: Endpoint, uri: object) -> Resource:
+    """What a completion reference names: a template by its own text, or a resource."""
+    for entry in endpoint.templates:
+        if entry.definition["uriTemplate"] == uri:
+            return entry
+    return endpoint.resource_at(uri)
