@@ -229,7 +229,7 @@ class Back:
 class World:
     """One gateway: portal `/mcp` over `notes` and `foreign`, and each of them alone."""
 
-    def __init__(self, rules: str = RULES, rate: Rate = MANY) -> None:
+    def __init__(self, rules: str = RULES, rate: Rate = MANY, argument_key: bytes = b"k" * 32) -> None:
         servers = (NOTES, FOREIGN)
         pins = {
             server.name: Pin(server=server.name, revision="2026-07-28", digest=digest_of(MANIFEST), manifest=MANIFEST) for server in servers
@@ -250,7 +250,7 @@ class World:
             ledger=self.book,
             clock=self.clock,
             new_id=lambda: next(self._ids),
-            argument_key=b"k" * 32,
+            argument_key=argument_key,
             public_url=PUBLIC,
             observe=self.observed.append,
         )

@@ -198,8 +198,7 @@ async def test_a_legacy_clients_mirrored_headers_mean_nothing(world: World) -> N
 
 
 async def test_a_digest_is_keyed_and_ignores_order(world: World) -> None:
-    other = World()
-    other.exchange.argument_key = b"another"
+    other = World(argument_key=b"another" * 5)
     for one in (world, other):
         for arguments in ({"query": "x", "limit": 1}, {"limit": 1, "query": "x"}, {"limit": 2, "query": "x"}):
             await one.ask("tools/call", {"name": "notes__search", "arguments": arguments})
