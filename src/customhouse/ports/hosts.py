@@ -1,0 +1,58 @@
+"""What the gateway asks of the machine it runs on: to start a stdio server where it can do no harm."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from customhouse.core.launch import Launch
+
+
+class LineTooLong(Exception):
+    """A server wrote a line to stdout that is longer than its definition allows; nothing after it is read."""
+
+
+class Child(Protocol):
+    """A running stdio server and everything it started. One task writes, one reads."""
+
+    server: str
+    ended: asyncio.Future[int]
+    """Done once the server's process has ended: its exit status, or 128 and the number of the signal, as a shell says it.
+
+    Never failed and never cancelled by the adapter; wait for it with `asyncio.shield`.
+    """
+
+    async def write(self, data: bytes) -> None:
+        """Hand bytes to the server's stdin; returns when there is room for the next ones, so a server that does not read holds its caller.
+
+        Raises `ConnectionError` once the server has closed its stdin or has ended.
+        """
+
+    def lines(self) -> AsyncIterator[bytes]:
+        """What the server writes to stdout, line by line without the line's end, until it closes stdout or ends.
+
+        A server that writes faster than it is read is held. An unfinished last line is dropped. Raises `LineTooLong`.
+        """
+
+    @property
+    def stderr(self) -> str:
+        """The last 64 KiB of what the server wrote to stderr, injected secrets blanked, as text without control characters but newlines."""
+
+    async def end(self, grace_seconds: float) -> int:
+        """Close stdin and wait so long, then SIGTERM and wait so long again, then SIGKILL everything the server started.
+
+        Returns what `ended` holds, after the last process of the sandbox is gone. A cancelled wait kills at once. May be called twice.
+        """
+
+    def kill(self) -> None:
+        """SIGKILL everything the server started, now."""
+
+
+class Sandboxes(Protocol):
+    """Starts stdio servers. Nothing that was started outlives the gateway, however that ends."""
+
+    async def start(self, launch: Launch) -> Child:
+        """Compare the installed tree with its digest, then start the server.
+
+        Raises `Refused`: PACKAGE_CHANGED, SANDBOX_UNAVAILABLE where the server cannot be contained as its definition says, and
+        SERVER_NOT_STARTED where the program cannot be executed.
+        """
