@@ -165,6 +165,8 @@ Absent on a loopback bind, it follows `listen`."""
     """Directory of the ledger and of keys; a relative path counts from the deployment directory."""
     servers_dir: Annotated[str, msgspec.Meta(min_length=1)] = "servers"
     """Directory of server definitions and their pins."""
+    packages_dir: Annotated[str, msgspec.Meta(min_length=1)] = "packages"
+    """Directory of the installed trees of stdio servers, `<ecosystem>/<name>/<version>`. Beside the data, since it is installed, not made."""
     policies_dir: Annotated[str, msgspec.Meta(min_length=1)] = "policies"
     """Directory of policies and their decision tables."""
     listen: Listen = Listen()

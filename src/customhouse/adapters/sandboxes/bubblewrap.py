@@ -1,0 +1,322 @@
+"""Stdio servers in Linux namespaces, made by bubblewrap (`bwrap`).
+
+A server gets user, mount, pid, ipc, uts, cgroup and network namespaces of its own, a root directory that holds the read-only system,
+its package and the listed paths, a private /tmp of bounded size, an unprivileged user without capabilities or a way to new ones, a
+session of its own, limits, a filter of system calls, and a control group where one can be made.
+
+Run by root, bubblewrap would map root into the sandbox, and root's processes are not counted: RLIMIT_NPROC does not hold for it
+(fork(2)), and files that only root may read could be read. So root first makes the listed paths reachable in a mount namespace of
+an outer bubblewrap, becomes an unused user for good (setpriv(1)), and only then makes the sandbox, the same way as everybody else.
+
+What the server is given goes to bubblewrap through a file in memory (`--args`): other users of the machine can read command lines,
+and variables such as LD_PRELOAD would otherwise act on bubblewrap itself, outside.
+
+Sources: bwrap(1); user_namespaces(7); kernel/ucount.c (since Linux 5.14 processes are counted per user namespace);
+prctl(2), PR_SET_PDEATHSIG.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import platform
+import shutil
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from customhouse.adapters.sandboxes.cgroups import Group, Groups, groups
+from customhouse.adapters.sandboxes.children import Process
+from customhouse.adapters.sandboxes.programs import SYSTEM, check_program, limited
+from customhouse.adapters.sandboxes.seccomp import program
+from customhouse.adapters.sandboxes.trees import verify
+from customhouse.core.launch import Launch, Mount
+from customhouse.core.manifest import ProcessLimits
+from customhouse.core.refusal import Reason, Refused
+from customhouse.ports.hosts import Child
+
+SERVER_UID = 65_533
+"""The user and group inside, and the real one where the gateway runs as root. Debian and systemd give this number to nobody."""
+START_SECONDS = 20.0
+"""Within which a sandbox stands. It takes 20 ms; a machine that swaps takes seconds."""
+_ETC = (
+    *("alternatives", "ca-certificates", "ca-certificates.conf", "crypto-policies", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime"),
+    *("mime.types", "os-release", "pki", "ssl/certs", "ssl/openssl.cnf", "timezone"),
+)
+"""Files of /etc that libraries read and that say nothing about the machine."""
+_PASSWD = f"server:x:{SERVER_UID}:{SERVER_UID}::/tmp:/usr/sbin/nologin\n".encode()
+_GROUP = f"server:x:{SERVER_UID}:\n".encode()
+_HOSTS = b"127.0.0.1 localhost\n::1 localhost\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Containment:
+    """What holds on this machine."""
+
+    problem: str
+    """Why no sandbox can be made; empty where one can."""
+    user: str = ""
+    """Whose rights a server has outside: those of the gateway's own user, or of nobody."""
+    filtered: bool = False
+    """Whether system calls are filtered."""
+    grouped: bool = False
+    """Whether memory and processes of a whole server are bounded; else memory is, process by process."""
+
+
+class Bubblewrap:
+    """Servers in sandboxes; an implementation of `ports.hosts.Sandboxes`."""
+
+    def __init__(self) -> None:
+        self._bwrap = shutil.which("bwrap") or ""
+        self._setpriv = shutil.which("setpriv") or ""
+        self._as_root = os.geteuid() == 0
+        self._filter = program(platform.machine())
+        self._groups = groups()
+        self._containment: Containment | None = None
+        self._looking = asyncio.Lock()
+
+    async def containment(self) -> Containment:
+        """What holds here, found out by making a sandbox; looked at once."""
+        async with self._looking:
+            if self._containment is None:
+                self._containment = await self._look()
+            return self._containment
+
+    async def start(self, launch: Launch) -> Child:
+        """Verify the package, make the sandbox, start the server in it."""
+        held = await self.containment()
+        if held.problem:
+            raise Refused(Reason.SANDBOX_UNAVAILABLE, {"server": launch.server}, note=held.problem)
+        await asyncio.to_thread(_ready, launch)
+        try:
+            return await self._start(launch)
+        except (OSError, TimeoutError) as error:
+            raise Refused(Reason.SANDBOX_UNAVAILABLE, {"server": launch.server}, note=str(error) or "it took too long") from error
+
+    async def _look(self) -> Containment:
+        missing = [name for name, path in (("bwrap", self._bwrap), ("setpriv", self._setpriv)) if not path]
+        if missing:
+            return Containment(f"{missing[0]} is not installed (Debian packages bubblewrap and util-linux)")
+        probe = Launch(server="probe", installed="/usr", digest="", argv=("/usr/bin/true",), environment={})
+        try:
+            process = await self._start(probe)
+            status = await process.end(START_SECONDS)
+        except (OSError, TimeoutError) as error:
+            return Containment(f"a sandbox cannot be made: {error}")
+        if status != 0:
+            return Containment(f"a program in a sandbox ends with status {status}: {process.stderr.strip()}")
+        user = f"nobody (user {SERVER_UID})" if self._as_root else f"the gateway's own user ({os.geteuid()})"
+        return Containment("", user, bool(self._filter), self._groups.usable)
+
+    async def _start(self, launch: Launch) -> Process:
+        loop = asyncio.get_running_loop()
+        process = Process(launch, loop)
+        with contextlib.ExitStack() as open_files:
+            pipes = _Pipes.opened(open_files)
+            command, passed = self._command(launch, pipes, open_files)
+            await loop.subprocess_exec(
+                lambda: process, *command, env={}, cwd="/", pass_fds=passed, stdin=-1, stdout=-1, stderr=-1, close_fds=True
+            )
+            try:
+                pipes.leave_to_child()
+                init = await asyncio.wait_for(pipes.init_pid(loop), START_SECONDS)
+                if init is None:
+                    await asyncio.wait_for(process.exited, START_SECONDS)
+                    raise OSError(process.stderr.strip() or "bwrap ended without a word")
+                tree = _Sandbox(process, init, self._group_of(launch, init))
+            except BaseException:
+                process.abandon()
+                raise
+            process.adopt(tree)
+            pipes.go()
+        return process
+
+    def _group_of(self, launch: Launch, init: int) -> Group:
+        if not self._groups.usable:
+            return Group(())
+        made = self._groups.make(launch.limits)
+        try:
+            made.take(init)
+        except OSError:
+            made.remove()
+            raise
+        return made
+
+    def _command(self, launch: Launch, pipes: "_Pipes", open_files: contextlib.ExitStack) -> tuple[list[str], tuple[int, ...]]:
+        """The command line, and the descriptors that it names."""
+
+        def file(content: bytes) -> int:
+            descriptor = os.memfd_create("customhouse", os.MFD_CLOEXEC)
+            open_files.callback(os.close, descriptor)
+            os.write(descriptor, content)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            passed.append(descriptor)
+            return descriptor
+
+        passed = [pipes.info_write, pipes.block_read]
+        mounts = _in_order(launch)
+        staged = {mount.path: f"/tmp/{place}" for place, mount in enumerate(mounts)} if self._as_root else {}  # noqa: S108 - the outer bwrap's own
+        options = [
+            *_namespaces(),
+            *("--info-fd", str(pipes.info_write), "--block-fd", str(pipes.block_read)),
+            *(("--seccomp", str(file(self._filter))) if self._filter else ()),
+            *itertools.chain.from_iterable(("--setenv", name, value) for name, value in launch.environment.items()),
+            *_system(),
+            *itertools.chain.from_iterable(
+                ("--perms", "0444", "--ro-bind-data", str(file(content)), path)
+                for path, content in (("/etc/passwd", _PASSWD), ("/etc/group", _GROUP), ("/etc/hosts", _HOSTS))
+            ),
+            *_own_files(launch.limits),
+            *itertools.chain.from_iterable(_bind(mount, staged.get(mount.path, mount.path)) for mount in mounts),
+            *("--remount-ro", "/", "--chdir", launch.installed),
+        ]
+        arguments = file(b"".join(option.encode() + b"\0" for option in options))
+        server = limited(launch.limits, launch.argv, max_tasks=launch.limits.processes + 1)
+        return [*self._outer(mounts, staged), self._bwrap, "--args", str(arguments), "--", *server], tuple(passed)
+
+    def _outer(self, mounts: Sequence[Mount], staged: dict[str, str]) -> list[str]:
+        """What root does first: show the listed paths to the user without rights, wherever they lie, and become that user."""
+        if not self._as_root:
+            return []
+        user = str(SERVER_UID)
+        return [
+            *(self._bwrap, "--die-with-parent", "--dev-bind", "/", "/", "--perms", "0755", "--tmpfs", "/tmp"),  # noqa: S108 - its own
+            *itertools.chain.from_iterable(
+                ("--bind" if mount.writable else "--ro-bind", mount.path, staged[mount.path]) for mount in mounts
+            ),
+            *("--", self._setpriv, "--reuid", user, "--regid", user, "--clear-groups", "--no-new-privs", "--pdeathsig", "KILL", "--"),
+        ]
+
+
+@dataclass(slots=True)
+class _Sandbox:
+    """The processes of a sandbox, held by its init: when that ends, the kernel ends the others."""
+
+    process: Process
+    init: int
+    group: Group
+    _descriptor: int = -1
+
+    def __post_init__(self) -> None:
+        self._descriptor = os.pidfd_open(self.init)
+
+    def terminate(self) -> None:
+        """SIGTERM to the session of the server; init itself does not hear it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.init, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL to init; what watches over it outside ends by itself then."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
+
+    async def gone(self) -> None:
+        """Init is gone only after everything else in its namespace."""
+        loop = asyncio.get_running_loop()
+        ended = loop.create_future()
+        loop.add_reader(self._descriptor, lambda: ended.done() or ended.set_result(None))
+        try:
+            await ended
+        finally:
+            loop.remove_reader(self._descriptor)
+            with contextlib.suppress(ChildProcessError):  # it is ours to reap only where this process adopts orphans
+                os.waitid(os.P_PIDFD, self._descriptor, os.WEXITED | os.WNOHANG)
+            os.close(self._descriptor)
+            self.group.remove()
+
+
+@dataclass(slots=True)
+class _Pipes:
+    """Two pipes between the gateway and a bubblewrap that waits to be told to go on."""
+
+    info_read: int
+    info_write: int
+    block_read: int
+    block_write: int
+
+    @classmethod
+    def opened(cls, open_files: contextlib.ExitStack) -> "_Pipes":
+        """Open both; whatever is still open is closed with `open_files`."""
+        made = cls(*os.pipe(), *os.pipe())
+        open_files.callback(made.close)
+        return made
+
+    def leave_to_child(self) -> None:
+        """Close the ends that the child holds now."""
+        os.close(self.info_write)
+        os.close(self.block_read)
+        self.info_write = self.block_read = -1
+
+    async def init_pid(self, loop: asyncio.AbstractEventLoop) -> int | None:
+        """The process id of the sandbox's init, as it is seen here; None if bubblewrap ended before it made one."""
+        os.set_blocking(self.info_read, False)
+        said = bytearray()
+        while not said.rstrip().endswith(b"}"):
+            ready = loop.create_future()
+            loop.add_reader(self.info_read, lambda there: there.done() or there.set_result(None), ready)
+            try:
+                await ready
+            finally:
+                loop.remove_reader(self.info_read)
+            chunk = os.read(self.info_read, 4_096)
+            if not chunk:
+                return None
+            said += chunk
+        return int(json.loads(said)["child-pid"])
+
+    def go(self) -> None:
+        """Let the server start."""
+        os.write(self.block_write, b"1")
+
+    def close(self) -> None:
+        """Close what is open."""
+        for descriptor in (self.info_read, self.info_write, self.block_read, self.block_write):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+
+def _ready(launch: Launch) -> None:
+    check_program(launch)
+    verify(launch)
+
+
+def _in_order(launch: Launch) -> list[Mount]:
+    """The package and the listed paths, a directory before what lies in it: the later mount is the one that is seen."""
+    return sorted((Mount(launch.installed), *launch.mounts), key=lambda mount: mount.path.count("/"))
+
+
+def _namespaces() -> Iterator[str]:
+    user = str(SERVER_UID)
+    yield from ("--unshare-user", "--uid", user, "--gid", user)
+    yield from ("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net", "--unshare-cgroup-try")
+    yield from ("--hostname", "sandbox", "--cap-drop", "ALL", "--new-session", "--die-with-parent", "--clearenv")
+
+
+def _system() -> Iterator[str]:
+    """The system as it is, read-only; where /bin and /lib are links into /usr, they are links inside too."""
+    for path in SYSTEM:
+        if os.path.islink(path):
+            yield from ("--symlink", os.readlink(path), path)
+        elif os.path.isdir(path):
+            yield from ("--ro-bind", path, path)
+    for name in _ETC:
+        yield from ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")
+    for path in sorted(_python_links()):
+        yield from ("--ro-bind-try", path, path)
+
+
+def _python_links() -> set[str]:
+    """Debian's Python keeps its site customization in /etc."""
+    return {entry.path for entry in os.scandir("/etc") if entry.name.startswith("python3")}
+
+
+def _own_files(limits: ProcessLimits) -> Iterator[str]:
+    size = str(limits.tmp_bytes)
+    yield from ("--proc", "/proc", "--dev", "/dev")
+    yield from ("--perms", "1777", "--size", size, "--tmpfs", "/dev/shm", "--remount-ro", "/dev")  # noqa: S108 - the sandbox's own
+    yield from ("--perms", "1777", "--size", size, "--tmpfs", "/tmp")  # noqa: S108 - the sandbox's own
+
+
+def _bind(mount: Mount, source: str) -> tuple[str, str, str]:
+    return "--bind" if mount.writable else "--ro-bind", source, mount.path
