@@ -37,7 +37,13 @@ def installed_path(program: StdioProgram, directory: Path, settings: Settings) -
 
 def exposed(program: StdioProgram, directory: Path, settings: Settings) -> Iterator[Complaint]:
     """Listed paths that would show a server the gateway's own files. Keys count from the program."""
-    private = [(directory / name).resolve() for name in (settings.data_dir, settings.servers_dir, settings.policies_dir, "customhouse.yaml")]
+    private = [
+        (directory / name).resolve() for name in (settings.data_dir, settings.servers_dir, settings.policies_dir, "customhouse.yaml")
+    ]
+    tree = installed_path(program, directory, settings).resolve()
+    if any(tree == own or tree in own.parents for own in private):
+        problem = "The tree holds the server definitions, policies, settings or data of the gateway itself."
+        yield Complaint(("installed",), problem, "Install the package in a directory of its own.")
     for name in ("read_only_paths", "writable_paths"):
         for index, text in enumerate(getattr(program, name)):
             path = Path(text).resolve()

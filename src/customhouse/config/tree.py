@@ -166,7 +166,7 @@ Absent on a loopback bind, it follows `listen`."""
     servers_dir: Annotated[str, msgspec.Meta(min_length=1)] = "servers"
     """Directory of server definitions and their pins."""
     packages_dir: Annotated[str, msgspec.Meta(min_length=1)] = "packages"
-    """Directory of the installed trees of stdio servers, `<ecosystem>/<name>/<version>`. Beside the data, since it is installed, not made."""
+    """What is installed for stdio servers, as `<ecosystem>/<name>/<version>`: beside the data, since the gateway installs nothing."""
     policies_dir: Annotated[str, msgspec.Meta(min_length=1)] = "policies"
     """Directory of policies and their decision tables."""
     listen: Listen = Listen()

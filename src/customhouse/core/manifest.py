@@ -108,9 +108,9 @@ class StdioProgram(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """The command as a list, never read by a shell. The first entry is a path in the installed tree (`bin/notes`) or an absolute one that \
 the sandbox holds (`/usr/bin/node`). Relative paths count from the tree, which is the working directory."""
     environment: dict[str, str] = {}
-    """Environment variables by literal value. Beside these and `secrets` a server gets HOME, LANG and PATH, nothing of the gateway's own."""
+    """Environment variables by literal value. Beside these and `secrets` there are HOME, LANG and PATH, nothing of the gateway's."""
     secrets: dict[str, str] = {}
-    """Environment variables by reference, `env:NAME` or `file:PATH`: read when the server is started, blanked in what it writes to stderr."""
+    """Environment variables by reference, `env:NAME` or `file:PATH`: read at the start of the server, blanked on its stderr."""
     read_only_paths: tuple[str, ...] = ()
     """Absolute paths outside the tree that the server may read, at the same place in the sandbox: an interpreter, a data directory."""
     writable_paths: tuple[str, ...] = ()
@@ -156,6 +156,14 @@ class ServerDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """The largest single message from the server: 4 MiB, the default body limit of the official SDK."""
     waivers: tuple[Waiver, ...] = ()
     """Rules set aside for this server; they show in every listing."""
+
+    @property
+    def where(self) -> str:
+        """Where the server is found, for listings."""
+        if self.stdio is None:
+            return self.url
+        package = self.stdio.package
+        return f"stdio {package.ecosystem}/{package.name} {package.version}"
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

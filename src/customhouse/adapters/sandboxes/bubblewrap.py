@@ -23,31 +23,21 @@ import os
 import platform
 import shutil
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from customhouse.adapters.sandboxes.cgroups import Group, Groups, groups
+from customhouse.adapters.sandboxes.cgroups import Group, groups
 from customhouse.adapters.sandboxes.children import Process
-from customhouse.adapters.sandboxes.programs import SYSTEM, check_program, limited
+from customhouse.adapters.sandboxes.layout import OWN_ETC, SERVER_UID, bind, in_order, namespaces, own_directories, system
+from customhouse.adapters.sandboxes.programs import check_program, limited
 from customhouse.adapters.sandboxes.seccomp import program
 from customhouse.adapters.sandboxes.trees import verify
 from customhouse.core.launch import Launch, Mount
-from customhouse.core.manifest import ProcessLimits
 from customhouse.core.refusal import Reason, Refused
 from customhouse.ports.hosts import Child
 
-SERVER_UID = 65_533
-"""The user and group inside, and the real one where the gateway runs as root. Debian and systemd give this number to nobody."""
 START_SECONDS = 20.0
 """Within which a sandbox stands. It takes 20 ms; a machine that swaps takes seconds."""
-_ETC = (
-    *("alternatives", "ca-certificates", "ca-certificates.conf", "crypto-policies", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime"),
-    *("mime.types", "os-release", "pki", "ssl/certs", "ssl/openssl.cnf", "timezone"),
-)
-"""Files of /etc that libraries read and that say nothing about the machine."""
-_PASSWD = f"server:x:{SERVER_UID}:{SERVER_UID}::/tmp:/usr/sbin/nologin\n".encode()
-_GROUP = f"server:x:{SERVER_UID}:\n".encode()
-_HOSTS = b"127.0.0.1 localhost\n::1 localhost\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,20 +145,19 @@ class Bubblewrap:
             return descriptor
 
         passed = [pipes.info_write, pipes.block_read]
-        mounts = _in_order(launch)
+        mounts = in_order(launch)
         staged = {mount.path: f"/tmp/{place}" for place, mount in enumerate(mounts)} if self._as_root else {}  # noqa: S108 - the outer bwrap's own
         options = [
-            *_namespaces(),
+            *namespaces(),
             *("--info-fd", str(pipes.info_write), "--block-fd", str(pipes.block_read)),
             *(("--seccomp", str(file(self._filter))) if self._filter else ()),
             *itertools.chain.from_iterable(("--setenv", name, value) for name, value in launch.environment.items()),
-            *_system(),
+            *system(),
             *itertools.chain.from_iterable(
-                ("--perms", "0444", "--ro-bind-data", str(file(content)), path)
-                for path, content in (("/etc/passwd", _PASSWD), ("/etc/group", _GROUP), ("/etc/hosts", _HOSTS))
+                ("--perms", "0444", "--ro-bind-data", str(file(content)), path) for path, content in OWN_ETC.items()
             ),
-            *_own_files(launch.limits),
-            *itertools.chain.from_iterable(_bind(mount, staged.get(mount.path, mount.path)) for mount in mounts),
+            *own_directories(launch.limits),
+            *itertools.chain.from_iterable(bind(mount, staged.get(mount.path, mount.path)) for mount in mounts),
             *("--remount-ro", "/", "--chdir", launch.installed),
         ]
         arguments = file(b"".join(option.encode() + b"\0" for option in options))
@@ -182,9 +171,7 @@ class Bubblewrap:
         user = str(SERVER_UID)
         return [
             *(self._bwrap, "--die-with-parent", "--dev-bind", "/", "/", "--perms", "0755", "--tmpfs", "/tmp"),  # noqa: S108 - its own
-            *itertools.chain.from_iterable(
-                ("--bind" if mount.writable else "--ro-bind", mount.path, staged[mount.path]) for mount in mounts
-            ),
+            *itertools.chain.from_iterable(bind(mount, mount.path, staged[mount.path]) for mount in mounts),
             *("--", self._setpriv, "--reuid", user, "--regid", user, "--clear-groups", "--no-new-privs", "--pdeathsig", "KILL", "--"),
         ]
 
@@ -214,16 +201,10 @@ class _Sandbox:
     async def gone(self) -> None:
         """Init is gone only after everything else in its namespace."""
         loop = asyncio.get_running_loop()
-        ended = loop.create_future()
-        loop.add_reader(self._descriptor, lambda: ended.done() or ended.set_result(None))
-        try:
-            await ended
-        finally:
-            loop.remove_reader(self._descriptor)
-            with contextlib.suppress(ChildProcessError):  # it is ours to reap only where this process adopts orphans
-                os.waitid(os.P_PIDFD, self._descriptor, os.WEXITED | os.WNOHANG)
-            os.close(self._descriptor)
-            self.group.remove()
+        await _readable(self._descriptor, loop)
+        _reap(self._descriptor)
+        os.close(self._descriptor)
+        self.group.remove()
 
 
 @dataclass(slots=True)
@@ -253,12 +234,7 @@ class _Pipes:
         os.set_blocking(self.info_read, False)
         said = bytearray()
         while not said.rstrip().endswith(b"}"):
-            ready = loop.create_future()
-            loop.add_reader(self.info_read, lambda there: there.done() or there.set_result(None), ready)
-            try:
-                await ready
-            finally:
-                loop.remove_reader(self.info_read)
+            await _readable(self.info_read, loop)
             chunk = os.read(self.info_read, 4_096)
             if not chunk:
                 return None
@@ -276,47 +252,21 @@ class _Pipes:
                 os.close(descriptor)
 
 
+async def _readable(descriptor: int, loop: asyncio.AbstractEventLoop) -> None:
+    readable = asyncio.Event()
+    loop.add_reader(descriptor, readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(descriptor)
+
+
+def _reap(descriptor: int) -> None:
+    """Take an ended process off the table: it is this process's own where orphans are given to it, as in a container."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitid(os.P_PIDFD, descriptor, os.WEXITED | os.WNOHANG)
+
+
 def _ready(launch: Launch) -> None:
     check_program(launch)
     verify(launch)
-
-
-def _in_order(launch: Launch) -> list[Mount]:
-    """The package and the listed paths, a directory before what lies in it: the later mount is the one that is seen."""
-    return sorted((Mount(launch.installed), *launch.mounts), key=lambda mount: mount.path.count("/"))
-
-
-def _namespaces() -> Iterator[str]:
-    user = str(SERVER_UID)
-    yield from ("--unshare-user", "--uid", user, "--gid", user)
-    yield from ("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net", "--unshare-cgroup-try")
-    yield from ("--hostname", "sandbox", "--cap-drop", "ALL", "--new-session", "--die-with-parent", "--clearenv")
-
-
-def _system() -> Iterator[str]:
-    """The system as it is, read-only; where /bin and /lib are links into /usr, they are links inside too."""
-    for path in SYSTEM:
-        if os.path.islink(path):
-            yield from ("--symlink", os.readlink(path), path)
-        elif os.path.isdir(path):
-            yield from ("--ro-bind", path, path)
-    for name in _ETC:
-        yield from ("--ro-bind-try", f"/etc/{name}", f"/etc/{name}")
-    for path in sorted(_python_links()):
-        yield from ("--ro-bind-try", path, path)
-
-
-def _python_links() -> set[str]:
-    """Debian's Python keeps its site customization in /etc."""
-    return {entry.path for entry in os.scandir("/etc") if entry.name.startswith("python3")}
-
-
-def _own_files(limits: ProcessLimits) -> Iterator[str]:
-    size = str(limits.tmp_bytes)
-    yield from ("--proc", "/proc", "--dev", "/dev")
-    yield from ("--perms", "1777", "--size", size, "--tmpfs", "/dev/shm", "--remount-ro", "/dev")  # noqa: S108 - the sandbox's own
-    yield from ("--perms", "1777", "--size", size, "--tmpfs", "/tmp")  # noqa: S108 - the sandbox's own
-
-
-def _bind(mount: Mount, source: str) -> tuple[str, str, str]:
-    return "--bind" if mount.writable else "--ro-bind", source, mount.path

@@ -141,7 +141,9 @@ def _delegated(parent: Path) -> bool:
 
 
 def _version_1(own: list[tuple[str, str, Path]]) -> dict[str, Path]:
-    return {controller: directory for controller, kind, directory in own if kind == "cgroup" and controller in _NEEDED and _makeable(directory)}
+    return {
+        controller: directory for controller, kind, directory in own if kind == "cgroup" and controller in _NEEDED and _makeable(directory)
+    }
 
 
 def _makeable(directory: Path) -> bool:

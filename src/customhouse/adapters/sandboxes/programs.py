@@ -9,6 +9,7 @@ import os
 import resource
 import stat
 from collections.abc import Iterator
+from pathlib import Path
 
 from customhouse.core.launch import Launch
 from customhouse.core.manifest import ProcessLimits
@@ -30,14 +31,14 @@ def check_program(launch: Launch) -> None:
 
 def _problems(launch: Launch) -> Iterator[str]:
     for mount in launch.mounts:
-        if not os.path.exists(mount.path):
+        if not Path(mount.path).exists():
             yield f"{mount.path} is listed and does not exist"
     program = os.path.realpath(launch.argv[0])
     held = [os.path.realpath(path) for path in (launch.installed, *(mount.path for mount in launch.mounts), *SYSTEM)]
     if launch.sandboxed and not any(program == path or program.startswith(f"{path}/") for path in held):
         yield f"{launch.argv[0]} leads to {program}, which the sandbox does not hold: list its directory under read_only_paths"
     try:
-        mode = os.stat(program).st_mode
+        mode = Path(program).stat().st_mode
     except OSError as error:
         yield f"{launch.argv[0]}: {error.strerror}"
     else:

@@ -38,44 +38,30 @@ class Machine(NamedTuple):
 
     audit: int
     """AUDIT_ARCH_*."""
-    denied: Mapping[str, int]
+    denied: tuple[int, ...]
     clone: int
     socket: int
     ioctl: int
 
 
-_EVERYWHERE = {
-    "pidfd_getfd": 438,
-    "io_uring_setup": 425,
-    "io_uring_enter": 426,
-    "io_uring_register": 427,
-    "open_tree": 428,
-    "move_mount": 429,
-    "fsopen": 430,
-    "fsconfig": 431,
-    "fsmount": 432,
-    "fspick": 433,
-    "mount_setattr": 442,
-}
+DENIED: tuple[tuple[str, int, int], ...] = (
+    ("ptrace", 101, 117), ("process_vm_readv", 310, 270), ("process_vm_writev", 311, 271), ("kcmp", 312, 272), ("pidfd_getfd", 438, 438),
+    ("unshare", 272, 97), ("setns", 308, 268), ("chroot", 161, 51), ("pivot_root", 155, 41), ("mount", 165, 40), ("umount2", 166, 39),
+    ("open_tree", 428, 428), ("move_mount", 429, 429), ("fsopen", 430, 430), ("fsconfig", 431, 431), ("fsmount", 432, 432),
+    ("fspick", 433, 433), ("mount_setattr", 442, 442), ("name_to_handle_at", 303, 264), ("open_by_handle_at", 304, 265),
+    ("bpf", 321, 280), ("perf_event_open", 298, 241), ("userfaultfd", 323, 282),
+    ("io_uring_setup", 425, 425), ("io_uring_enter", 426, 426), ("io_uring_register", 427, 427),
+    ("add_key", 248, 217), ("request_key", 249, 218), ("keyctl", 250, 219), ("shmget", 29, 194), ("personality", 135, 92),
+    ("init_module", 175, 105), ("finit_module", 313, 273), ("delete_module", 176, 106), ("kexec_load", 246, 104),
+    ("kexec_file_load", 320, 294), ("reboot", 169, 142), ("swapon", 167, 224), ("swapoff", 168, 225), ("acct", 163, 89),
+    ("quotactl", 179, 60), ("syslog", 103, 116), ("settimeofday", 164, 170), ("clock_settime", 227, 112),
+)  # fmt: skip
+"""Name, number on x86_64, number on aarch64."""
 _CLONE3 = 435
 
-_X86_64 = {
-    **{"ptrace": 101, "syslog": 103, "personality": 135, "pivot_root": 155, "acct": 163, "settimeofday": 164, "mount": 165, "umount2": 166},
-    **{"swapon": 167, "swapoff": 168, "reboot": 169, "init_module": 175, "delete_module": 176, "quotactl": 179, "clock_settime": 227},
-    **{"kexec_load": 246, "add_key": 248, "request_key": 249, "keyctl": 250, "unshare": 272, "perf_event_open": 298},
-    **{"name_to_handle_at": 303, "open_by_handle_at": 304, "setns": 308, "process_vm_readv": 310, "process_vm_writev": 311, "kcmp": 312},
-    **{"finit_module": 313, "kexec_file_load": 320, "bpf": 321, "userfaultfd": 323, "chroot": 161, "shmget": 29},
-}
-_AARCH64 = {
-    **{"ptrace": 117, "syslog": 116, "personality": 92, "pivot_root": 41, "acct": 89, "settimeofday": 170, "mount": 40, "umount2": 39},
-    **{"swapon": 224, "swapoff": 225, "reboot": 142, "init_module": 105, "delete_module": 106, "quotactl": 60, "clock_settime": 112},
-    **{"kexec_load": 104, "add_key": 217, "request_key": 218, "keyctl": 219, "unshare": 97, "perf_event_open": 241},
-    **{"name_to_handle_at": 264, "open_by_handle_at": 265, "setns": 268, "process_vm_readv": 270, "process_vm_writev": 271, "kcmp": 272},
-    **{"finit_module": 273, "kexec_file_load": 294, "bpf": 280, "userfaultfd": 282, "chroot": 51, "shmget": 194},
-}
 MACHINES: Mapping[str, Machine] = {
-    "x86_64": Machine(0xC000003E, {**_X86_64, **_EVERYWHERE}, clone=56, socket=41, ioctl=16),
-    "aarch64": Machine(0xC00000B7, {**_AARCH64, **_EVERYWHERE}, clone=220, socket=198, ioctl=29),
+    "x86_64": Machine(0xC000003E, tuple(x86 for _, x86, _ in DENIED), clone=56, socket=41, ioctl=16),
+    "aarch64": Machine(0xC00000B7, tuple(arm for _, _, arm in DENIED), clone=220, socket=198, ioctl=29),
 }
 """By what uname(2) calls the machine. Another one gets no filter, and `customhouse doctor` says so."""
 
@@ -87,7 +73,6 @@ def program(machine: str) -> bytes:
 
 
 def _steps(machine: Machine) -> list[bytes]:
-    denied = sorted(machine.denied.values())
     steps = [
         _step(_LOAD, _MACHINE),
         _step(_EQUAL, machine.audit, 1, 0),
@@ -98,12 +83,14 @@ def _steps(machine: Machine) -> list[bytes]:
         _step(_EQUAL, _CLONE3, 0, 1),
         _refuse(errno.ENOSYS),
     ]
-    for number in denied:
+    for number in machine.denied:
         steps += [_step(_EQUAL, number, 0, 1), _refuse(errno.EPERM)]
     steps += _by_argument(machine.clone, _FIRST, [_step(_ANY_BIT, _NEW_NAMESPACES, 0, 1), _refuse(errno.EPERM)])
     families = [_step(_EQUAL, family, len(_FAMILIES) - place, 0) for place, family in enumerate(_FAMILIES)]
     steps += _by_argument(machine.socket, _FIRST, [*families, _refuse(errno.EAFNOSUPPORT)])
-    steps += _by_argument(machine.ioctl, _SECOND, [_step(_EQUAL, _TERMINAL_INPUT[0], 1, 0), _step(_EQUAL, _TERMINAL_INPUT[1], 0, 1), _refuse(errno.EPERM)])
+    steps += _by_argument(
+        machine.ioctl, _SECOND, [_step(_EQUAL, _TERMINAL_INPUT[0], 1, 0), _step(_EQUAL, _TERMINAL_INPUT[1], 0, 1), _refuse(errno.EPERM)]
+    )
     return [*steps, _step(_RETURN, _ALLOW)]
 
 

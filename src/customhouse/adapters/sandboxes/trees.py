@@ -4,11 +4,11 @@ Symbolic links are never followed, neither at the root nor below it; a file is o
 swapped for a link while the tree is read is an error and not somebody else's content.
 """
 
-import contextlib
 import hashlib
 import os
 import stat
 from collections.abc import Iterator
+from pathlib import Path
 
 from customhouse.core.launch import Launch
 from customhouse.core.packagetree import Kind, TreeEntry, tree_digest
@@ -38,37 +38,37 @@ def outward_links(root: str) -> tuple[str, ...]:
     found = []
     for entry in _entries(root):
         if entry.kind is Kind.LINK:
-            path = os.path.join(root, os.fsdecode(entry.path))
-            if os.path.commonpath((inside, os.path.realpath(path))) != inside:
+            leads_to = os.path.realpath(Path(root) / os.fsdecode(entry.path))
+            if os.path.commonpath((inside, leads_to)) != inside:
                 found.append(f"{os.fsdecode(entry.path)} -> {os.fsdecode(entry.content)}")
     return tuple(sorted(found))
 
 
 def _entries(root: str) -> Iterator[TreeEntry]:
-    top = os.fsencode(root)
-    if not stat.S_ISDIR(os.lstat(top).st_mode):
+    top = Path(root)
+    if not stat.S_ISDIR(top.lstat().st_mode):
         raise NotADirectoryError(0, "not a directory", root)
-    waiting = [b""]
+    waiting = [top]
     while waiting:
-        below = waiting.pop()
-        with os.scandir(os.path.join(top, below)) as listed:
+        with os.scandir(waiting.pop()) as listed:
             for found in listed:
-                path = os.path.join(below, found.name)
+                full = Path(found.path)
+                path = os.fsencode(full.relative_to(top))
                 if found.is_symlink():
-                    yield TreeEntry(path, Kind.LINK, os.readlink(found.path))
+                    yield TreeEntry(path, Kind.LINK, os.fsencode(full.readlink()))
                 elif found.is_dir(follow_symlinks=False):
-                    waiting.append(path)
+                    waiting.append(full)
                     yield TreeEntry(path, Kind.DIRECTORY)
                 else:
-                    yield _file(found.path, path)
+                    yield _file(full, path)
 
 
-def _file(full: bytes, path: bytes) -> TreeEntry:
+def _file(full: Path, path: bytes) -> TreeEntry:
     # Without O_NONBLOCK, opening a named pipe that nobody writes to would wait forever.
     descriptor = os.open(full, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with contextlib.closing(os.fdopen(descriptor, "rb")) as file:
+    with os.fdopen(descriptor, "rb") as file:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
-            raise OSError(0, "neither a file, a directory nor a link", os.fsdecode(full))
+            raise OSError(0, "neither a file, a directory nor a link", str(full))
         kind = Kind.EXECUTABLE if mode & stat.S_IXUSR else Kind.FILE
         return TreeEntry(path, kind, hashlib.file_digest(file, "sha256").digest())
