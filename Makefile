@@ -1,5 +1,5 @@
-# Everything the repository does. Needs python3 (3.11 or later, with venv), make and coreutils; each target sets up what it needs,
-# `test` as root with Debian's bubblewrap.
+# Everything the repository does. Needs python3 (3.11 or later, with venv), make and coreutils; each target sets up what it needs.
+# `test` needs bubblewrap too, and installs it as root on Debian.
 
 PYTHON ?= python3
 VENV := .venv

@@ -7,6 +7,8 @@ session of its own, limits, a filter of system calls, and a control group where 
 Run by root, bubblewrap would map root into the sandbox, and root's processes are not counted: RLIMIT_NPROC does not hold for it
 (fork(2)), and files that only root may read could be read. So root first makes the listed paths reachable in a mount namespace of
 an outer bubblewrap, becomes an unused user for good (setpriv(1)), and only then makes the sandbox, the same way as everybody else.
+The outer one has a process namespace too: a parent that lost its privileges may not signal a child of another user, also not by
+PR_SET_PDEATHSIG, but the end of a namespace's init asks nobody.
 
 What the server is given goes to bubblewrap through a file in memory (`--args`): other users of the machine can read command lines,
 and variables such as LD_PRELOAD would otherwise act on bubblewrap itself, outside.
@@ -25,6 +27,7 @@ import shutil
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from customhouse.adapters.sandboxes.cgroups import Group, groups
 from customhouse.adapters.sandboxes.children import Process
@@ -110,11 +113,12 @@ class Bubblewrap:
             )
             try:
                 pipes.leave_to_child()
-                init = await asyncio.wait_for(pipes.init_pid(loop), START_SECONDS)
-                if init is None:
+                inits = await asyncio.wait_for(pipes.inits(loop), START_SECONDS)
+                if inits is None:
                     await asyncio.wait_for(process.exited, START_SECONDS)
                     raise OSError(process.stderr.strip() or "bwrap ended without a word")
-                tree = _Sandbox(process, init, self._group_of(launch, init))
+                outermost, init = inits
+                tree = _Sandbox(outermost, init, self._group_of(launch, init))
             except BaseException:
                 process.abandon()
                 raise
@@ -144,7 +148,7 @@ class Bubblewrap:
             passed.append(descriptor)
             return descriptor
 
-        passed = [pipes.info_write, pipes.block_read]
+        passed = [pipes.outer_write, pipes.info_write, pipes.block_read]
         mounts = in_order(launch)
         staged = {mount.path: f"/tmp/{place}" for place, mount in enumerate(mounts)} if self._as_root else {}  # noqa: S108 - the outer bwrap's own
         options = [
@@ -162,15 +166,16 @@ class Bubblewrap:
         ]
         arguments = file(b"".join(option.encode() + b"\0" for option in options))
         server = limited(launch.limits, launch.argv, max_tasks=launch.limits.processes + 1)
-        return [*self._outer(mounts, staged), self._bwrap, "--args", str(arguments), "--", *server], tuple(passed)
+        return [*self._outer(mounts, staged, pipes), self._bwrap, "--args", str(arguments), "--", *server], tuple(passed)
 
-    def _outer(self, mounts: Sequence[Mount], staged: dict[str, str]) -> list[str]:
+    def _outer(self, mounts: Sequence[Mount], staged: dict[str, str], pipes: "_Pipes") -> list[str]:
         """What root does first: show the listed paths to the user without rights, wherever they lie, and become that user."""
         if not self._as_root:
             return []
         user = str(SERVER_UID)
         return [
-            *(self._bwrap, "--die-with-parent", "--dev-bind", "/", "/", "--perms", "0755", "--tmpfs", "/tmp"),  # noqa: S108 - its own
+            *(self._bwrap, "--die-with-parent", "--unshare-pid", "--info-fd", str(pipes.outer_write)),
+            *("--dev-bind", "/", "/", "--perms", "0755", "--tmpfs", "/tmp"),  # noqa: S108 - its own
             *itertools.chain.from_iterable(bind(mount, mount.path, staged[mount.path]) for mount in mounts),
             *("--", self._setpriv, "--reuid", user, "--regid", user, "--clear-groups", "--no-new-privs", "--pdeathsig", "KILL", "--"),
         ]
@@ -180,13 +185,15 @@ class Bubblewrap:
 class _Sandbox:
     """The processes of a sandbox, held by its init: when that ends, the kernel ends the others."""
 
-    process: Process
+    outermost: int
+    """The init whose end is everybody's."""
     init: int
+    """The init beside the server; the same one where there is one sandbox only."""
     group: Group
     _descriptor: int = -1
 
     def __post_init__(self) -> None:
-        self._descriptor = os.pidfd_open(self.init)
+        self._descriptor = os.pidfd_open(self.outermost)
 
     def terminate(self) -> None:
         """SIGTERM to the session of the server; init itself does not hear it."""
@@ -209,8 +216,10 @@ class _Sandbox:
 
 @dataclass(slots=True)
 class _Pipes:
-    """Two pipes between the gateway and a bubblewrap that waits to be told to go on."""
+    """Pipes between the gateway and a bubblewrap that says who it is and waits to be told to go on."""
 
+    outer_read: int
+    outer_write: int
     info_read: int
     info_write: int
     block_read: int
@@ -218,28 +227,31 @@ class _Pipes:
 
     @classmethod
     def opened(cls, open_files: contextlib.ExitStack) -> "_Pipes":
-        """Open both; whatever is still open is closed with `open_files`."""
-        made = cls(*os.pipe(), *os.pipe())
+        """Open all; whatever is still open is closed with `open_files`."""
+        made = cls(*os.pipe(), *os.pipe(), *os.pipe())
         open_files.callback(made.close)
         return made
 
     def leave_to_child(self) -> None:
         """Close the ends that the child holds now."""
-        os.close(self.info_write)
-        os.close(self.block_read)
-        self.info_write = self.block_read = -1
+        for descriptor in (self.outer_write, self.info_write, self.block_read):
+            os.close(descriptor)
+        self.outer_write = self.info_write = self.block_read = -1
 
-    async def init_pid(self, loop: asyncio.AbstractEventLoop) -> int | None:
-        """The process id of the sandbox's init, as it is seen here; None if bubblewrap ended before it made one."""
-        os.set_blocking(self.info_read, False)
-        said = bytearray()
-        while not said.rstrip().endswith(b"}"):
-            await _readable(self.info_read, loop)
-            chunk = os.read(self.info_read, 4_096)
-            if not chunk:
-                return None
-            said += chunk
-        return int(json.loads(said)["child-pid"])
+    async def inits(self, loop: asyncio.AbstractEventLoop) -> tuple[int, int] | None:
+        """Process ids, as seen here, of the outermost init and of the one beside the server; None if there will be none.
+
+        An inner bubblewrap names its init by the numbers of the namespace around it, so from the outermost one they are followed down.
+        """
+        init = await _init_pid(self.info_read, loop)
+        if init is None:
+            return None
+        outermost = await _init_pid(self.outer_read, loop)
+        if outermost is None:
+            return init, init
+        (watcher,) = _children(outermost)
+        (inner,) = _children(watcher)
+        return outermost, inner
 
     def go(self) -> None:
         """Let the server start."""
@@ -247,9 +259,27 @@ class _Pipes:
 
     def close(self) -> None:
         """Close what is open."""
-        for descriptor in (self.info_read, self.info_write, self.block_read, self.block_write):
+        for descriptor in (self.outer_read, self.outer_write, self.info_read, self.info_write, self.block_read, self.block_write):
             if descriptor >= 0:
                 os.close(descriptor)
+
+
+async def _init_pid(descriptor: int, loop: asyncio.AbstractEventLoop) -> int | None:
+    """What bubblewrap says on `--info-fd`; None if it said nothing."""
+    os.set_blocking(descriptor, False)
+    said = bytearray()
+    while not said.rstrip().endswith(b"}"):
+        await _readable(descriptor, loop)
+        chunk = os.read(descriptor, 4_096)
+        if not chunk:
+            return None
+        said += chunk
+    return int(json.loads(said)["child-pid"])
+
+
+def _children(pid: int) -> list[int]:
+    """proc_pid_task(5), `children`."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 async def _readable(descriptor: int, loop: asyncio.AbstractEventLoop) -> None:
