@@ -41,6 +41,7 @@ from customhouse.ports.hosts import Child
 
 START_SECONDS = 20.0
 """Within which a sandbox stands. It takes 20 ms; a machine that swaps takes seconds."""
+SLOW = f"it does not stand within {START_SECONDS:g} seconds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class Bubblewrap:
         try:
             return await self._start(launch)
         except (OSError, TimeoutError) as error:
-            raise Refused(Reason.SANDBOX_UNAVAILABLE, {"server": launch.server}, note=str(error) or "it took too long") from error
+            raise Refused(Reason.SANDBOX_UNAVAILABLE, {"server": launch.server}, note=str(error) or SLOW) from error
 
     async def _look(self) -> Containment:
         missing = [name for name, path in (("bwrap", self._bwrap), ("setpriv", self._setpriv)) if not path]
@@ -96,7 +97,7 @@ class Bubblewrap:
             process = await self._start(probe)
             status = await process.end(START_SECONDS)
         except (OSError, TimeoutError) as error:
-            return Containment(f"a sandbox cannot be made: {error}")
+            return Containment(f"a sandbox cannot be made: {str(error) or SLOW}")
         if status != 0:
             return Containment(f"a program in a sandbox ends with status {status}: {process.stderr.strip()}")
         user = f"nobody (user {SERVER_UID})" if self._as_root else f"the gateway's own user ({os.geteuid()})"
@@ -113,7 +114,7 @@ class Bubblewrap:
             )
             try:
                 pipes.leave_to_child()
-                inits = await asyncio.wait_for(pipes.inits(loop), START_SECONDS)
+                inits = await asyncio.wait_for(pipes.inits(loop, nested=self._as_root), START_SECONDS)
                 if inits is None:
                     await asyncio.wait_for(process.exited, START_SECONDS)
                     raise OSError(process.stderr.strip() or "bwrap ended without a word")
@@ -148,7 +149,7 @@ class Bubblewrap:
             passed.append(descriptor)
             return descriptor
 
-        passed = [pipes.outer_write, pipes.info_write, pipes.block_read]
+        passed = [pipes.info_write, pipes.block_read, *([pipes.outer_write] if self._as_root else [])]
         mounts = in_order(launch)
         staged = {mount.path: f"/tmp/{place}" for place, mount in enumerate(mounts)} if self._as_root else {}  # noqa: S108 - the outer bwrap's own
         options = [
@@ -238,7 +239,7 @@ class _Pipes:
             os.close(descriptor)
         self.outer_write = self.info_write = self.block_read = -1
 
-    async def inits(self, loop: asyncio.AbstractEventLoop) -> tuple[int, int] | None:
+    async def inits(self, loop: asyncio.AbstractEventLoop, *, nested: bool) -> tuple[int, int] | None:
         """Process ids, as seen here, of the outermost init and of the one beside the server; None if there will be none.
 
         An inner bubblewrap names its init by the numbers of the namespace around it, so from the outermost one they are followed down.
@@ -246,9 +247,11 @@ class _Pipes:
         init = await _init_pid(self.info_read, loop)
         if init is None:
             return None
+        if not nested:
+            return init, init
         outermost = await _init_pid(self.outer_read, loop)
         if outermost is None:
-            return init, init
+            return None
         (watcher,) = _children(outermost)
         (inner,) = _children(watcher)
         return outermost, inner
