@@ -291,7 +291,8 @@ async def test_no_environment_of_anybody_else_can_be_read(bubblewrap: Bubblewrap
         "    for file in ('environ', 'cmdline', 'mountinfo', 'maps'):\n"
         "        try: found += open(f'/proc/{name}/{file}', 'rb').read()\n"
         "        except OSError: pass\n"
-        "print(json.dumps(['of-the-gateway' in found.decode('latin-1'), 'CUSTOMHOUSE_TEST' in found.decode('latin-1'), b'mine' in found]))\n"
+        "found = found.decode('latin-1')\n"
+        "print(json.dumps(['of-the-gateway' in found, 'CUSTOMHOUSE_TEST' in found, 'mine' in found]))\n"
     )
     assert await told(bubblewrap, launch(tmp_path, program, environment={"A": "mine"})) == [False, False, True]
 

@@ -143,7 +143,7 @@ def _read(path: Path, file: str, directory: Path, settings: Settings) -> tuple[S
     if isinstance(definition, ServerDefinition) and definition.name != path.stem:
         remedy = f"Remove `name`, or write {path.stem}."
         findings += (found(conversion.place_of(("name",)), ("name",), "The name differs from the name of the file.", remedy),)
-    if isinstance(definition, ServerDefinition) and definition.stdio is not None:
+    if isinstance(definition, ServerDefinition) and definition.stdio is not None and not findings:
         for complaint in exposed(definition.stdio, directory, settings):
             key: Key = ("stdio", *complaint.key)
             findings += (found(conversion.place_of(key), key, complaint.problem, complaint.remedy),)

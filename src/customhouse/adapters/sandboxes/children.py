@@ -73,6 +73,7 @@ class Process(asyncio.SubprocessProtocol):
             lines = self._lines.feed(chunk)
         except LineTooLong:
             self._fault = True
+            self._stdout().pause_reading()
             self._wake_reader()
             return
         for line in lines:
