@@ -191,7 +191,8 @@ async def test_a_fork_bomb_has_as_many_processes_as_its_limit_and_no_more(bubble
         "    except OSError: os.write(1, b'full\\n'); time.sleep(0.2)\n"
     )
     child = await bubblewrap.start(launch(tmp_path, program, token, limits=ProcessLimits(processes=20)))
-    other = await bubblewrap.start(launch(tmp_path / "tree", "print('alive')", limits=ProcessLimits(processes=20)))
+    (tmp_path / "other").mkdir()
+    other = await bubblewrap.start(launch(tmp_path / "other", "print('alive')", limits=ProcessLimits(processes=20)))
     assert await next_line(child) == b"full"
     assert 2 <= len(processes_with(token)) <= 20
     assert await next_line(other) == b"alive"
@@ -210,6 +211,18 @@ async def test_a_process_gets_no_more_memory_than_its_limit(bubblewrap: Bubblewr
         "print(json.dumps(count))\n"
     )
     assert 40 <= await told(bubblewrap, launch(tmp_path, program, limits=ProcessLimits(memory_bytes=100 << 20))) <= 100
+
+
+async def test_a_process_has_no_more_open_files_and_cpu_time_than_its_limit(bubblewrap: Bubblewrap, tmp_path: Path) -> None:
+    program = HEAD + (
+        "held = []\n"
+        "try:\n"
+        "    while True: held.append(os.dup(0))\n"
+        "except OSError as error: print(json.dumps([len(held), errno.errorcode[error.errno]]), flush=True)\n"
+        "while True: pass\n"
+    )
+    limits = ProcessLimits(open_files=32, cpu_seconds=1)
+    assert await told(bubblewrap, launch(tmp_path, program, limits=limits), status=137) == [29, "EMFILE"]
 
 
 @pytest.mark.parametrize(

@@ -329,3 +329,38 @@ async def test_a_machine_without_bubblewrap_starts_nothing(tmp_path: Path, monke
     with pytest.raises(Refused) as refused:
         await ByWaiver(without, Bare()).start(launch(tmp_path, ""))
     assert refused.value.reason is Reason.SANDBOX_UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("echo 'No permissions to create new namespace' >&2; exit 1", "No permissions to create new namespace"),
+        ("exit 1", "bwrap ended without a word"),
+        ("exec sleep 60", "does not stand within"),
+    ],
+)
+async def test_a_machine_that_allows_no_namespaces_starts_nothing_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, words: str
+) -> None:
+    (tmp_path / "bwrap").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "bwrap").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr("customhouse.adapters.sandboxes.bubblewrap.START_SECONDS", 0.5)
+    broken = Bubblewrap()
+    assert words in (await broken.containment()).problem
+    with pytest.raises(Refused) as refused:
+        await broken.start(launch(tmp_path, ""))
+    assert (refused.value.reason, words in refused.value.note) == (Reason.SANDBOX_UNAVAILABLE, True)
+
+
+async def test_a_start_that_is_not_waited_for_leaves_nothing(bubblewrap: Bubblewrap, tmp_path: Path) -> None:
+    token = uuid.uuid4().hex
+    wanted = launch(tmp_path, "import time\ntime.sleep(60)\n", token)
+    for delay in (0, 0.002, 0.005, 0.01, 0.015):
+        starting = asyncio.create_task(bubblewrap.start(wanted))
+        await asyncio.sleep(delay)
+        starting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await (await starting).end(0)
+    await asyncio.wait_for(bubblewrap.close(), ENDS)
+    assert processes_with(token) == []

@@ -12,7 +12,7 @@ class LineTooLong(Exception):
 
 
 class Child(Protocol):
-    """A running stdio server and everything it started. One task writes, one reads; whoever started it calls `end`, also when it is gone."""
+    """A running stdio server and everything it started. One task writes, one reads; `end` is called for each, also when it is gone."""
 
     server: str
     ended: asyncio.Future[int]

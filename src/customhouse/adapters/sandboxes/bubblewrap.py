@@ -69,6 +69,8 @@ class Bubblewrap:
         self._groups = groups()
         self._containment: Containment | None = None
         self._looking = asyncio.Lock()
+        self._starting: set[asyncio.Task[Process]] = set()
+        self._unwanted: set[asyncio.Task[int]] = set()
 
     async def containment(self) -> Containment:
         """What holds here, found out by making a sandbox; looked at once."""
@@ -84,9 +86,14 @@ class Bubblewrap:
             raise Refused(Reason.SANDBOX_UNAVAILABLE, {"server": launch.server}, note=held.problem)
         await asyncio.to_thread(_ready, launch)
         try:
-            return await self._start(launch)
+            return await self._started(launch)
         except (OSError, TimeoutError) as error:
             raise Refused(Reason.SANDBOX_UNAVAILABLE, {"server": launch.server}, note=str(error) or SLOW) from error
+
+    async def close(self) -> None:
+        """Wait until starts that nobody waits for any more have come to their end; before the event loop closes."""
+        while unfinished := [*self._starting, *self._unwanted]:
+            await asyncio.wait(unfinished)
 
     async def _look(self) -> Containment:
         missing = [name for name, path in (("bwrap", self._bwrap), ("setpriv", self._setpriv)) if not path]
@@ -94,7 +101,7 @@ class Bubblewrap:
             return Containment(f"{missing[0]} is not installed (Debian packages bubblewrap and util-linux)")
         probe = Launch(server="probe", installed="/usr", digest="", argv=("/usr/bin/true",), environment={})
         try:
-            process = await self._start(probe)
+            process = await self._started(probe)
             status = await process.end(START_SECONDS)
         except (OSError, TimeoutError) as error:
             return Containment(f"a sandbox cannot be made: {str(error) or SLOW}")
@@ -103,6 +110,24 @@ class Bubblewrap:
         user = f"nobody (user {SERVER_UID})" if self._as_root else f"the gateway's own user ({os.geteuid()})"
         return Containment("", user, bool(self._filter), self._groups.usable)
 
+    async def _started(self, launch: Launch) -> Process:
+        """A server that stands. Where nobody waits for it any more it is ended once it stands: a bubblewrap that is killed halfway
+        leaves processes that wait for it forever."""
+        starting = asyncio.get_running_loop().create_task(self._start(launch))
+        self._starting.add(starting)
+        starting.add_done_callback(self._starting.discard)
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            starting.add_done_callback(self._drop)
+            raise
+
+    def _drop(self, starting: asyncio.Task[Process]) -> None:
+        if not starting.cancelled() and starting.exception() is None:
+            ending = asyncio.get_running_loop().create_task(starting.result().end(0))
+            self._unwanted.add(ending)
+            ending.add_done_callback(self._unwanted.discard)
+
     async def _start(self, launch: Launch) -> Process:
         loop = asyncio.get_running_loop()
         process = Process(launch, loop)
@@ -110,7 +135,7 @@ class Bubblewrap:
             pipes = _Pipes.opened(open_files)
             command, passed = self._command(launch, pipes, open_files)
             await loop.subprocess_exec(
-                lambda: process, *command, env={}, cwd="/", pass_fds=passed, stdin=-1, stdout=-1, stderr=-1, close_fds=True
+                lambda: process, *command, env={}, cwd="/", pass_fds=passed, stdin=-1, stdout=-1, stderr=-1, start_new_session=True
             )
             try:
                 pipes.leave_to_child()
@@ -121,7 +146,7 @@ class Bubblewrap:
                 outermost, init = inits
                 tree = _Sandbox(outermost, init, self._group_of(launch, init))
             except BaseException:
-                process.abandon()
+                await process.abandon()
                 raise
             process.adopt(tree)
             pipes.go()
@@ -209,10 +234,12 @@ class _Sandbox:
     async def gone(self) -> None:
         """Init is gone only after everything else in its namespace."""
         loop = asyncio.get_running_loop()
-        await _readable(self._descriptor, loop)
-        _reap(self._descriptor)
-        os.close(self._descriptor)
-        self.group.remove()
+        try:
+            await _readable(self._descriptor, loop)
+        finally:
+            _reap(self._descriptor)
+            os.close(self._descriptor)
+            self.group.remove()
 
 
 @dataclass(slots=True)

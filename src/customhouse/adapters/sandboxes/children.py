@@ -6,6 +6,8 @@ have to be looked for.
 
 import asyncio
 import contextlib
+import os
+import signal
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import Protocol, cast
@@ -115,9 +117,14 @@ class Process(asyncio.SubprocessProtocol):
         stdin.set_write_buffer_limits(high=MAX_UNSENT_BYTES)
         self._settling = self._loop.create_task(self._settle(tree))
 
-    def abandon(self) -> None:
-        """The process never became a server: end it and close its pipes."""
-        self._transport.close()
+    async def abandon(self) -> None:
+        """The process never became a server: end it, and whatever it has started in its group by now, and close its pipes."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._transport.get_pid(), signal.SIGKILL)
+        try:
+            await self.exited
+        finally:
+            self._transport.close()
 
     async def _settle(self, tree: Tree) -> None:
         status = await self.exited
@@ -164,11 +171,11 @@ class Process(asyncio.SubprocessProtocol):
             if not await self._ends_within(grace_seconds):
                 self._terminate()
                 await self._ends_within(grace_seconds)
+            self.kill()
+            return await asyncio.shield(self.ended)
         finally:
             self.kill()
-        status = await asyncio.shield(self.ended)
-        self._transport.close()
-        return status
+            self._transport.close()
 
     def kill(self) -> None:
         """SIGKILL to everything."""
