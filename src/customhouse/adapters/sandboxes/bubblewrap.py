@@ -59,7 +59,7 @@ class Containment:
 
 
 class Bubblewrap:
-    """Servers in sandboxes; an implementation of `ports.hosts.Sandboxes`."""
+    """Servers in sandboxes; an implementation of `ports.hosts.Sandboxes`. One belongs to one event loop."""
 
     def __init__(self) -> None:
         self._bwrap = shutil.which("bwrap") or ""
@@ -67,17 +67,15 @@ class Bubblewrap:
         self._as_root = os.geteuid() == 0
         self._filter = program(platform.machine())
         self._groups = groups()
-        self._containment: Containment | None = None
-        self._looking = asyncio.Lock()
+        self._looking: asyncio.Task[Containment] | None = None
         self._starting: set[asyncio.Task[Process]] = set()
         self._unwanted: set[asyncio.Task[int]] = set()
 
     async def containment(self) -> Containment:
         """What holds here, found out by making a sandbox; looked at once."""
-        async with self._looking:
-            if self._containment is None:
-                self._containment = await self._look()
-            return self._containment
+        if self._looking is None:
+            self._looking = asyncio.get_running_loop().create_task(self._look())
+        return await asyncio.shield(self._looking)
 
     async def start(self, launch: Launch) -> Child:
         """Verify the package, make the sandbox, start the server in it."""
@@ -92,6 +90,8 @@ class Bubblewrap:
 
     async def close(self) -> None:
         """Wait until starts that nobody waits for any more have come to their end; before the event loop closes."""
+        if self._looking is not None:
+            await asyncio.wait([self._looking])
         while unfinished := [*self._starting, *self._unwanted]:
             await asyncio.wait(unfinished)
 

@@ -119,12 +119,18 @@ class Process(asyncio.SubprocessProtocol):
 
     async def abandon(self) -> None:
         """The process never became a server: end it, and whatever it has started in its group by now, and close its pipes."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._transport.get_pid(), signal.SIGKILL)
-        try:
-            await self.exited
-        finally:
+        if not self.exited.done():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._transport.get_pid(), signal.SIGKILL)
+        self._close_once_exited()
+        await asyncio.shield(self.exited)
+
+    def _close_once_exited(self) -> None:
+        # A transport that is closed earlier asks for the status itself, which the loop's own watcher then misses.
+        if self.exited.done():
             self._transport.close()
+        else:
+            self.exited.add_done_callback(lambda _: self._transport.close())
 
     async def _settle(self, tree: Tree) -> None:
         status = await self.exited
@@ -175,7 +181,7 @@ class Process(asyncio.SubprocessProtocol):
             return await asyncio.shield(self.ended)
         finally:
             self.kill()
-            self._transport.close()
+            self._close_once_exited()
 
     def kill(self) -> None:
         """SIGKILL to everything."""
