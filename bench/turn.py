@@ -22,11 +22,14 @@ from uvicorn.server import ServerState
 from bench import load, paths
 from bench.upstream import SIZES, Answers
 from customhouse.adapters.ledgers.segments import SegmentLedger
+from customhouse.adapters.sealers.aead import FileSealer
+from customhouse.adapters.sealers.keyring import KEYS_FILE
 from customhouse.adapters.secrets.references import ReferencedSecrets
 from customhouse.adapters.telemetry.metrics import RecordMetrics
 from customhouse.adapters.upstreams.streamable import StreamableUpstreams
 from customhouse.config.definitions import pin_path, write_pin
 from customhouse.config.load import load as load_settings
+from customhouse.config.tree import Bridges
 from customhouse.core.budget import Rate
 from customhouse.core.manifest import Manifest, Pin, digest_of
 from customhouse.edge.protocol import Bounds, Connection, Door
@@ -38,6 +41,7 @@ from customhouse.wiring import (
     COLLECT_AFTER,
     FreshIds,
     argument_key,
+    build_rounds,
     build_verifier,
     build_view,
     data_directory,
@@ -129,7 +133,7 @@ class Turns:
             live=live,
             verifier=build_verifier(deployment, clock),
             admission=admission,
-            upstreams=upstreams,
+            rounds=build_rounds(Bridges(), upstreams, FileSealer(data_directory(loaded) / KEYS_FILE, clock), clock, FreshIds()),
             ledger=self.ledger,
             clock=clock,
             new_id=FreshIds(),

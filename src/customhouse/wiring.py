@@ -19,6 +19,8 @@ import uvicorn
 
 from customhouse import __version__
 from customhouse.adapters.ledgers.segments import SegmentLedger
+from customhouse.adapters.sealers.aead import FileSealer
+from customhouse.adapters.sealers.keyring import KEYS_FILE
 from customhouse.adapters.secrets.references import ReferencedSecrets
 from customhouse.adapters.telemetry.metrics import RecordMetrics
 from customhouse.adapters.upstreams.streamable import StreamableUpstreams
@@ -30,8 +32,8 @@ from customhouse.config.addresses import web_address
 from customhouse.config.definitions import pin_path, read_definitions, read_pin
 from customhouse.config.load import Loaded
 from customhouse.config.rules import listens_on_loopback
+from customhouse.config.tree import Bridges, Settings
 from customhouse.config.tree import Issuer as IssuerSettings
-from customhouse.config.tree import Settings
 from customhouse.control.snapshots import DriftWatch
 from customhouse.core.budget import Rate
 from customhouse.core.catalogue import Endpoint, offer, portal_endpoint, server_endpoint
@@ -43,7 +45,11 @@ from customhouse.edge.protocol import Bounds, Connection, Door, sweep
 from customhouse.gateway.admission import Admission
 from customhouse.gateway.exchange import Exchange
 from customhouse.gateway.live import Live, View
-from customhouse.ports.traffic import Clock
+from customhouse.gateway.parking import Parking, ParkingLimits
+from customhouse.gateway.questions import Questions
+from customhouse.gateway.requeststates import RequestStates
+from customhouse.gateway.rounds import RoundLimits, Rounds, size_of_answer
+from customhouse.ports.traffic import Clock, Sealer, Upstreams
 from customhouse.wire.signal import Carrier
 
 log = logging.getLogger(__name__)
@@ -196,6 +202,23 @@ def build_upstreams(loaded: Loaded, environ: Mapping[str, str]) -> StreamableUps
     return StreamableUpstreams(ReferencedSecrets(loaded.directory, environ), SystemClock())
 
 
+def build_rounds(bridges: Bridges, upstreams: Upstreams, sealer: Sealer, clock: Clock, new_id: Callable[[], str]) -> Rounds:
+    """What asks servers, and clients on their behalf."""
+    limits = ParkingLimits(
+        bridges.max_waiting_per_caller, bridges.max_waiting, bridges.max_waiting_bytes_per_caller, bridges.max_waiting_bytes
+    )
+    return Rounds(
+        upstreams,
+        Parking(limits, clock, new_id, size_of_answer),
+        RequestStates(sealer, clock),
+        Questions(),
+        clock,
+        RoundLimits(bridges.max_rounds, bridges.answer_timeout_seconds),
+        new_id(),
+        new_id,
+    )
+
+
 class Server(uvicorn.Server):
     """uvicorn's server, which a second signal of either kind ends at once."""
 
@@ -225,6 +248,9 @@ class Gateway:
             Rate(limits.requests_per_second_per_tenant, limits.burst_per_tenant),
             limits.max_requests_in_flight,
         )
+        self._sealer = FileSealer(data_directory(deployment.loaded) / KEYS_FILE, self._clock)
+        fresh_ids = FreshIds()
+        self._rounds = build_rounds(settings.bridges, self._upstreams, self._sealer, self._clock, fresh_ids)
         self._connections: set[Connection] = set()
         self._metrics = RecordMetrics(
             {
@@ -238,10 +264,10 @@ class Gateway:
             live=self.live,
             verifier=build_verifier(deployment, self._clock),
             admission=self._admission,
-            upstreams=self._upstreams,
+            rounds=self._rounds,
             ledger=self._ledger,
             clock=self._clock,
-            new_id=FreshIds(),
+            new_id=fresh_ids,
             argument_key=argument_key(deployment.loaded),
             public_url=settings.public_url,
             observe=self._metrics.observe,
@@ -320,6 +346,7 @@ class Gateway:
             for carrier in unanswered:
                 carrier.cancel()
             await asyncio.gather(*tasks, *unanswered, return_exceptions=True)
+            await self._rounds.parking.close()
             await self._upstreams.close()
             try:
                 await self._ledger.close()
@@ -337,6 +364,8 @@ class Gateway:
             self.live.draining = self.server.should_exit
             sweep(self._connections, self._clock.monotonic(), self._door.bounds.max_unsent_bytes)
             self._upstreams.sweep()
+            self._rounds.parking.sweep()
+            self._sealer.refresh()
 
     def _block(self, server: str, blocked: frozenset[tuple[str, str]]) -> None:
         if blocked and blocked != self.live.drifted.get(server):

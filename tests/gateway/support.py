@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from customhouse.adapters.sealers.aead import AeadSealer
+from customhouse.adapters.sealers.keyring import first_keyring
 from customhouse.core.budget import Rate
 from customhouse.core.catalogue import offer, portal_endpoint, server_endpoint
 from customhouse.core.identity import Caller
@@ -21,7 +23,11 @@ from customhouse.gateway.admission import Admission
 from customhouse.gateway.arrival import Arrival, Passed
 from customhouse.gateway.exchange import Exchange
 from customhouse.gateway.live import Live, View
-from customhouse.ports.traffic import Ask, Listener, UpstreamAnswer
+from customhouse.gateway.parking import Parking, ParkingLimits
+from customhouse.gateway.questions import Questions
+from customhouse.gateway.requeststates import RequestStates
+from customhouse.gateway.rounds import RoundLimits, Rounds, size_of_answer
+from customhouse.ports.traffic import Ask, Clock, Listener, UpstreamAnswer, Upstreams
 from tests.core.policy_world import caller
 
 PUBLIC = "http://gateway.test"
@@ -226,6 +232,14 @@ class Back:
         return value
 
 
+def rounds_over(servers: Upstreams, clock: Clock, new_id: Callable[[], str], max_rounds: int = 10) -> Rounds:
+    """Rounds with real keys over servers that a test scripts."""
+    sealer = AeadSealer(first_keyring(clock.now()), clock)
+    parking: Parking[UpstreamAnswer] = Parking(ParkingLimits(10, 100, 1_000_000, 10_000_000), clock, new_id, size_of_answer)
+    limits = RoundLimits(max_rounds, 60.0)
+    return Rounds(servers, parking, RequestStates(sealer, clock), Questions(), clock, limits, "gateway-1", new_id)
+
+
 class World:
     """One gateway: portal `/mcp` over `notes` and `foreign`, and each of them alone."""
 
@@ -246,7 +260,7 @@ class World:
             live=self.live,
             verifier=self.tokens,
             admission=self.admission,
-            upstreams=self.servers,
+            rounds=rounds_over(self.servers, self.clock, lambda: next(self._ids)),
             ledger=self.book,
             clock=self.clock,
             new_id=lambda: next(self._ids),

@@ -154,6 +154,9 @@ class ServerDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """Calls in flight at this server at once; more are refused as busy."""
     max_result_bytes: int = 4_194_304
     """The largest single message from the server: 4 MiB, the default body limit of the official SDK."""
+    bridges: bool = True
+    """Clients of the other era may be asked for input by this server: a call waits for them while they are asked, within the settings
+    `bridges`. Off: the server is told that such clients can be asked nothing."""
     waivers: tuple[Waiver, ...] = ()
     """Rules set aside for this server; they show in every listing."""
 

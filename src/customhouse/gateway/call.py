@@ -5,6 +5,7 @@ import msgspec
 from customhouse.core.catalogue import Endpoint
 from customhouse.core.identity import Caller
 from customhouse.core.protocol.envelope import Message
+from customhouse.core.protocol.sessionid import Session
 from customhouse.core.record import Record
 from customhouse.gateway.arrival import Arrival, Reply
 from customhouse.gateway.live import View
@@ -40,6 +41,18 @@ class Call(msgspec.Struct, gc=False):
     reply: Reply
     trail: Record
     view: View
+    session: Session | None = None
+    """The session of a legacy client that opened one."""
+
+    @property
+    def revision(self) -> str:
+        """The revision that the client is answered in."""
+        return self.message.revision if self.session is None else self.session.revision
+
+    @property
+    def conversation(self) -> str:
+        """Which of the caller's conversations this is, for servers that remember one; a modern client has none."""
+        return "" if self.session is None else self.session.key
 
     @property
     def peer(self) -> Peer:
