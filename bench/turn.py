@@ -22,6 +22,8 @@ from uvicorn.server import ServerState
 from bench import load, paths
 from bench.upstream import SIZES, Answers
 from customhouse.adapters.ledgers.segments import SegmentLedger
+from customhouse.adapters.sealers.aead import AeadSealer
+from customhouse.adapters.sealers.keyring import first_keyring
 from customhouse.adapters.secrets.references import ReferencedSecrets
 from customhouse.adapters.telemetry.metrics import RecordMetrics
 from customhouse.adapters.upstreams.streamable import StreamableUpstreams
@@ -38,6 +40,7 @@ from customhouse.wiring import (
     COLLECT_AFTER,
     FreshIds,
     argument_key,
+    build_conversations,
     build_verifier,
     build_view,
     data_directory,
@@ -125,6 +128,8 @@ class Turns:
         self.ledger = SegmentLedger.open(data_directory(loaded) / "ledger", segment_max_bytes=1 << 30, clock=clock)
         live, admission = Live(build_view(deployment)), Admission(MANY, MANY, 1000)
         upstreams = StreamableUpstreams(ReferencedSecrets(loaded.directory, {"BENCH_TOKEN": "s" * 40}), clock, self._dial)
+        new_id = FreshIds()
+        sealer = AeadSealer(first_keyring(clock.now()), clock)
         exchange = Exchange(
             live=live,
             verifier=build_verifier(deployment, clock),
@@ -132,10 +137,11 @@ class Turns:
             upstreams=upstreams,
             ledger=self.ledger,
             clock=clock,
-            new_id=FreshIds(),
+            new_id=new_id,
             argument_key=argument_key(loaded),
             public_url=deployment.settings.public_url,
             observe=RecordMetrics({}).observe,
+            conversations=build_conversations(deployment.settings.sessions, sealer, clock, new_id),
         )
         state = ServerState()
         state.default_headers = [(b"date", b"Thu, 01 Jan 1970 00:00:00 GMT")]

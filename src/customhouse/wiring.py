@@ -19,7 +19,11 @@ import uvicorn
 
 from customhouse import __version__
 from customhouse.adapters.ledgers.segments import SegmentLedger
+from customhouse.adapters.sealers.aead import FileSealer
+from customhouse.adapters.sealers.keyring import KEYS_FILE
 from customhouse.adapters.secrets.references import ReferencedSecrets
+from customhouse.adapters.sessions.memory import MemorySessions, SessionLimits
+from customhouse.adapters.sessions.streams import MemoryStreams, StreamLimits
 from customhouse.adapters.telemetry.metrics import RecordMetrics
 from customhouse.adapters.upstreams.streamable import StreamableUpstreams
 from customhouse.adapters.verifiers.claims import ClaimNames, IssuerRules
@@ -31,6 +35,7 @@ from customhouse.config.definitions import pin_path, read_definitions, read_pin
 from customhouse.config.load import Loaded
 from customhouse.config.rules import listens_on_loopback
 from customhouse.config.tree import Issuer as IssuerSettings
+from customhouse.config.tree import Sessions as SessionSettings
 from customhouse.config.tree import Settings
 from customhouse.control.snapshots import DriftWatch
 from customhouse.core.budget import Rate
@@ -41,9 +46,11 @@ from customhouse.core.refusal import Refused
 from customhouse.edge.app import application
 from customhouse.edge.protocol import Bounds, Connection, Door, sweep
 from customhouse.gateway.admission import Admission
+from customhouse.gateway.conversations import Conversations
 from customhouse.gateway.exchange import Exchange
 from customhouse.gateway.live import Live, View
-from customhouse.ports.traffic import Clock
+from customhouse.gateway.sessionids import SessionIds
+from customhouse.ports.traffic import Clock, Sealer
 from customhouse.wire.signal import Carrier
 
 log = logging.getLogger(__name__)
@@ -196,6 +203,26 @@ def build_upstreams(loaded: Loaded, environ: Mapping[str, str]) -> StreamableUps
     return StreamableUpstreams(ReferencedSecrets(loaded.directory, environ), SystemClock())
 
 
+def build_conversations(settings: SessionSettings, sealer: Sealer, clock: Clock, new_id: Callable[[], str]) -> Conversations:
+    """The sessions of legacy clients, in the memory of this process."""
+    limits = SessionLimits(
+        idle_seconds=settings.idle_timeout_seconds,
+        max_age_seconds=settings.max_age_seconds,
+        max_per_caller=settings.max_per_caller,
+        max_sessions=settings.max_sessions,
+        max_subscriptions=settings.max_subscriptions_per_session,
+    )
+    replay = StreamLimits(
+        kept_seconds=settings.replay_seconds,
+        max_events_per_stream=settings.replay_max_events_per_stream,
+        max_bytes_per_stream=settings.replay_max_bytes_per_session,
+        max_bytes_per_session=settings.replay_max_bytes_per_session,
+        max_bytes=settings.replay_max_bytes,
+    )
+    ids = SessionIds(sealer, clock, new_id, settings.max_age_seconds)
+    return Conversations(ids, MemorySessions(limits, clock), MemoryStreams(replay, clock))
+
+
 class Server(uvicorn.Server):
     """uvicorn's server, which a second signal of either kind ends at once."""
 
@@ -234,6 +261,9 @@ class Gateway:
                 "customhouse_drifted_entries": ("Pinned entries blocked by drift.", lambda: sum(map(len, self.live.drifted.values()))),
             }
         )
+        new_id = FreshIds()
+        self._sealer = FileSealer(data_directory(deployment.loaded) / KEYS_FILE, self._clock)
+        self._conversations = build_conversations(settings.sessions, self._sealer, self._clock, new_id)
         exchange = Exchange(
             live=self.live,
             verifier=build_verifier(deployment, self._clock),
@@ -241,10 +271,11 @@ class Gateway:
             upstreams=self._upstreams,
             ledger=self._ledger,
             clock=self._clock,
-            new_id=FreshIds(),
+            new_id=new_id,
             argument_key=argument_key(deployment.loaded),
             public_url=settings.public_url,
             observe=self._metrics.observe,
+            conversations=self._conversations,
         )
         listen = settings.listen
         bounds = Bounds(
@@ -337,6 +368,8 @@ class Gateway:
             self.live.draining = self.server.should_exit
             sweep(self._connections, self._clock.monotonic(), self._door.bounds.max_unsent_bytes)
             self._upstreams.sweep()
+            self._sealer.refresh()
+            self._conversations.sweep()
 
     def _block(self, server: str, blocked: frozenset[tuple[str, str]]) -> None:
         if blocked and blocked != self.live.drifted.get(server):

@@ -186,7 +186,7 @@ class Relay:
         if call.message.era is Era.MODERN:
             level: str = call.message.meta.get(META_LOG_LEVEL, "")
             return level
-        return self.peers.level(call.peer)
+        return call.remembered.log_level or self.peers.level(call.peer)
 
     def _relayed_error(self, call: Call, error: dict[str, Any]) -> Answer:
         status, translated = relayed_error(error, call.message.era)
