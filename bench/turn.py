@@ -22,8 +22,8 @@ from uvicorn.server import ServerState
 from bench import load, paths
 from bench.upstream import SIZES, Answers
 from customhouse.adapters.ledgers.segments import SegmentLedger
-from customhouse.adapters.sealers.aead import FileSealer
-from customhouse.adapters.sealers.keyring import KEYS_FILE
+from customhouse.adapters.sealers.aead import AeadSealer
+from customhouse.adapters.sealers.keyring import first_keyring
 from customhouse.adapters.secrets.references import ReferencedSecrets
 from customhouse.adapters.telemetry.metrics import RecordMetrics
 from customhouse.adapters.upstreams.streamable import StreamableUpstreams
@@ -41,6 +41,7 @@ from customhouse.wiring import (
     COLLECT_AFTER,
     FreshIds,
     argument_key,
+    build_conversations,
     build_rounds,
     build_verifier,
     build_view,
@@ -129,17 +130,20 @@ class Turns:
         self.ledger = SegmentLedger.open(data_directory(loaded) / "ledger", segment_max_bytes=1 << 30, clock=clock)
         live, admission = Live(build_view(deployment)), Admission(MANY, MANY, 1000)
         upstreams = StreamableUpstreams(ReferencedSecrets(loaded.directory, {"BENCH_TOKEN": "s" * 40}), clock, self._dial)
+        new_id = FreshIds()
+        sealer = AeadSealer(first_keyring(clock.now()), clock)
         exchange = Exchange(
             live=live,
             verifier=build_verifier(deployment, clock),
             admission=admission,
-            rounds=build_rounds(Bridges(), upstreams, FileSealer(data_directory(loaded) / KEYS_FILE, clock), clock, FreshIds()),
+            rounds=build_rounds(Bridges(), upstreams, sealer, clock, new_id),
             ledger=self.ledger,
             clock=clock,
-            new_id=FreshIds(),
+            new_id=new_id,
             argument_key=argument_key(loaded),
             public_url=deployment.settings.public_url,
             observe=RecordMetrics({}).observe,
+            conversations=build_conversations(deployment.settings.sessions, sealer, clock, new_id),
         )
         state = ServerState()
         state.default_headers = [(b"date", b"Thu, 01 Jan 1970 00:00:00 GMT")]

@@ -22,6 +22,8 @@ from customhouse.adapters.ledgers.segments import SegmentLedger
 from customhouse.adapters.sealers.aead import FileSealer
 from customhouse.adapters.sealers.keyring import KEYS_FILE
 from customhouse.adapters.secrets.references import ReferencedSecrets
+from customhouse.adapters.sessions.memory import MemorySessions, SessionLimits
+from customhouse.adapters.sessions.streams import MemoryStreams, StreamLimits
 from customhouse.adapters.telemetry.metrics import RecordMetrics
 from customhouse.adapters.upstreams.streamable import StreamableUpstreams
 from customhouse.adapters.verifiers.claims import ClaimNames, IssuerRules
@@ -34,6 +36,7 @@ from customhouse.config.load import Loaded
 from customhouse.config.rules import listens_on_loopback
 from customhouse.config.tree import Bridges, Settings
 from customhouse.config.tree import Issuer as IssuerSettings
+from customhouse.config.tree import Sessions as SessionSettings
 from customhouse.control.snapshots import DriftWatch
 from customhouse.core.budget import Rate
 from customhouse.core.catalogue import Endpoint, offer, portal_endpoint, server_endpoint
@@ -43,12 +46,14 @@ from customhouse.core.refusal import Refused
 from customhouse.edge.app import application
 from customhouse.edge.protocol import Bounds, Connection, Door, sweep
 from customhouse.gateway.admission import Admission
+from customhouse.gateway.conversations import Conversations
 from customhouse.gateway.exchange import Exchange
 from customhouse.gateway.live import Live, View
 from customhouse.gateway.parking import Parking, ParkingLimits
 from customhouse.gateway.questions import Questions
 from customhouse.gateway.requeststates import RequestStates
 from customhouse.gateway.rounds import RoundLimits, Rounds, size_of_answer
+from customhouse.gateway.sessionids import SessionIds
 from customhouse.ports.traffic import Clock, Sealer, Upstreams
 from customhouse.wire.signal import Carrier
 
@@ -219,6 +224,26 @@ def build_rounds(bridges: Bridges, upstreams: Upstreams, sealer: Sealer, clock: 
     )
 
 
+def build_conversations(settings: SessionSettings, sealer: Sealer, clock: Clock, new_id: Callable[[], str]) -> Conversations:
+    """The sessions of legacy clients, in the memory of this process."""
+    limits = SessionLimits(
+        idle_seconds=settings.idle_timeout_seconds,
+        max_age_seconds=settings.max_age_seconds,
+        max_per_caller=settings.max_per_caller,
+        max_sessions=settings.max_sessions,
+        max_subscriptions=settings.max_subscriptions_per_session,
+    )
+    replay = StreamLimits(
+        kept_seconds=settings.replay_seconds,
+        max_events_per_stream=settings.replay_max_events_per_stream,
+        max_bytes_per_stream=settings.replay_max_bytes_per_session,
+        max_bytes_per_session=settings.replay_max_bytes_per_session,
+        max_bytes=settings.replay_max_bytes,
+    )
+    ids = SessionIds(sealer, clock, new_id, settings.max_age_seconds)
+    return Conversations(ids, MemorySessions(limits, clock), MemoryStreams(replay, clock))
+
+
 class Server(uvicorn.Server):
     """uvicorn's server, which a second signal of either kind ends at once."""
 
@@ -248,9 +273,6 @@ class Gateway:
             Rate(limits.requests_per_second_per_tenant, limits.burst_per_tenant),
             limits.max_requests_in_flight,
         )
-        self._sealer = FileSealer(data_directory(deployment.loaded) / KEYS_FILE, self._clock)
-        fresh_ids = FreshIds()
-        self._rounds = build_rounds(settings.bridges, self._upstreams, self._sealer, self._clock, fresh_ids)
         self._connections: set[Connection] = set()
         self._metrics = RecordMetrics(
             {
@@ -260,6 +282,10 @@ class Gateway:
                 "customhouse_drifted_entries": ("Pinned entries blocked by drift.", lambda: sum(map(len, self.live.drifted.values()))),
             }
         )
+        new_id = FreshIds()
+        self._sealer = FileSealer(data_directory(deployment.loaded) / KEYS_FILE, self._clock)
+        self._rounds = build_rounds(settings.bridges, self._upstreams, self._sealer, self._clock, new_id)
+        self._conversations = build_conversations(settings.sessions, self._sealer, self._clock, new_id)
         exchange = Exchange(
             live=self.live,
             verifier=build_verifier(deployment, self._clock),
@@ -267,10 +293,11 @@ class Gateway:
             rounds=self._rounds,
             ledger=self._ledger,
             clock=self._clock,
-            new_id=fresh_ids,
+            new_id=new_id,
             argument_key=argument_key(deployment.loaded),
             public_url=settings.public_url,
             observe=self._metrics.observe,
+            conversations=self._conversations,
         )
         listen = settings.listen
         bounds = Bounds(
@@ -366,6 +393,7 @@ class Gateway:
             self._upstreams.sweep()
             self._rounds.parking.sweep()
             self._sealer.refresh()
+            self._conversations.sweep()
 
     def _block(self, server: str, blocked: frozenset[tuple[str, str]]) -> None:
         if blocked and blocked != self.live.drifted.get(server):

@@ -97,9 +97,13 @@ def test_a_tool_is_listed_in_the_words_of_the_callers_revision(
     assert result["tools"] == [*([] if shown is None else [{"name": "alpha", "inputSchema": OBJECT, **shown}]), plain]
 
 
-def test_a_greeting_offers_what_is_relayed_and_no_change_notifications() -> None:
+def test_a_greeting_offers_what_the_servers_offer_and_the_gateway_relays() -> None:
     modern = greeting(endpoint(), caller("alice"), Era.MODERN, {"name": "g"}, None)
-    assert modern == {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}, "logging": {}}, "instructions": "Do."}
+    assert modern == {
+        "supportedVersions": ["2026-07-28"],
+        "capabilities": {"tools": {"listChanged": True}, "logging": {}},
+        "instructions": "Do.",
+    }
     legacy = greeting(endpoint(), caller("alice"), Era.LEGACY, {"name": "g"}, "2025-06-18")
     assert (legacy["protocolVersion"], legacy["serverInfo"]) == ("2025-06-18", {"name": "g"})
 

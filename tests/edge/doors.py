@@ -10,7 +10,10 @@ import msgspec
 from uvicorn import Config
 from uvicorn.server import ServerState
 
+from customhouse.adapters.sealers.aead import AeadSealer
+from customhouse.adapters.sealers.keyring import first_keyring
 from customhouse.config.load import load
+from customhouse.config.tree import Sessions as SessionSettings
 from customhouse.core.budget import Rate
 from customhouse.core.identity import Caller, known
 from customhouse.core.permit import Errand, Permit
@@ -22,7 +25,7 @@ from customhouse.gateway.admission import Admission
 from customhouse.gateway.exchange import Exchange
 from customhouse.gateway.live import Live, View
 from customhouse.ports.traffic import Ask, Listener, UpstreamAnswer
-from customhouse.wiring import build_view, read_deployment
+from customhouse.wiring import build_conversations, build_view, read_deployment
 from tests.gateway.support import rounds_over
 
 QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart"
@@ -205,6 +208,8 @@ class Doorway:
         self.live = Live(quickstart_view())
         admission = Admission(Rate(1e6, 1_000_000), Rate(1e6, 1_000_000), max_requests_in_flight)
         ids = iter(range(1 << 30))
+        sealer = AeadSealer(first_keyring(self.clock.now()), self.clock)
+        self.conversations = build_conversations(SessionSettings(), sealer, self.clock, lambda: f"{next(ids):032x}")
         exchange = Exchange(
             live=self.live,
             verifier=OneToken(),
@@ -216,6 +221,7 @@ class Doorway:
             argument_key=b"k" * 32,
             public_url=URL,
             observe=lambda record: None,
+            conversations=self.conversations,
         )
         self.conditions = {"listening": True}
         app = application(self.live, issuers=["urn:test"], ready=lambda: self.conditions, metrics=lambda: b"customhouse_x 1\n")

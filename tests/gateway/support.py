@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ import msgspec
 
 from customhouse.adapters.sealers.aead import AeadSealer
 from customhouse.adapters.sealers.keyring import first_keyring
+from customhouse.config.tree import Sessions as SessionSettings
 from customhouse.core.budget import Rate
 from customhouse.core.catalogue import offer, portal_endpoint, server_endpoint
 from customhouse.core.identity import Caller
@@ -28,6 +30,7 @@ from customhouse.gateway.questions import Questions
 from customhouse.gateway.requeststates import RequestStates
 from customhouse.gateway.rounds import RoundLimits, Rounds, size_of_answer
 from customhouse.ports.traffic import Ask, Clock, Listener, UpstreamAnswer, Upstreams
+from customhouse.wiring import build_conversations
 from tests.core.policy_world import caller
 
 PUBLIC = "http://gateway.test"
@@ -256,6 +259,8 @@ class World:
         self.observed: list[Record] = []
         self.admission = Admission(rate, MANY, 100)
         self._ids = iter(f"{n:032x}" for n in range(1, 10_000))
+        sealer = AeadSealer(first_keyring(self.clock.now()), self.clock)
+        self.conversations = build_conversations(SessionSettings(max_per_caller=3), sealer, self.clock, lambda: next(self._ids))
         self.exchange = Exchange(
             live=self.live,
             verifier=self.tokens,
@@ -267,6 +272,7 @@ class World:
             argument_key=argument_key,
             public_url=PUBLIC,
             observe=self.observed.append,
+            conversations=self.conversations,
         )
 
     def arrival(self, message: object, headers: Mapping[bytes, bytes | None] | None = None, **more: Any) -> Arrival:
@@ -292,12 +298,35 @@ class World:
         """A legacy request."""
         return await self.post(legacy(method, params), **more)
 
+    async def open_session(self, revision: str = "2025-11-25", capabilities: Mapping[str, Any] | None = None, **more: Any) -> bytes:
+        """The id of a new session."""
+        said = {"protocolVersion": revision, "capabilities": dict(capabilities or {}), "clientInfo": {"name": "ide", "version": "1"}}
+        return session_id(await self.ask("initialize", said, **more))
+
+    async def say(self, session: bytes, method: str, params: Mapping[str, Any] | None = None, message_id: object = 1, **more: Any) -> Back:
+        """A request within a session."""
+        headers = {b"mcp-session-id": session, **more.pop("headers", {})}
+        return await self.post(legacy(method, params, message_id), headers, **more)
+
+    async def hang_up(self, session: bytes, **more: Any) -> Back:
+        """A DELETE of a session."""
+        back = Back()
+        arrival = self.arrival(b"", {b"mcp-session-id": session, b"content-type": None, **more.pop("headers", {})}, **more)
+        await self.exchange.answer(arrival, back, self.exchange.hang_up)
+        return back
+
     async def ask_modern(
         self, method: str, params: Mapping[str, Any] | None = None, meta: Mapping[str, Any] | None = None, **more: Any
     ) -> Back:
         """A modern request."""
         message, headers = modern(method, params, meta)
         return await self.post(message, {**headers, **more.pop("headers", {})}, **more)
+
+
+def session_id(back: Back) -> bytes:
+    """The id that an answer brought; empty if it brought none."""
+    found = re.search(rb"^mcp-session-id: (.*)\r$", back.headers, re.MULTILINE)
+    return found[1] if found else b""
 
 
 def legacy(method: str, params: Mapping[str, Any] | None = None, message_id: object = 1) -> dict[str, Any]:

@@ -105,11 +105,14 @@ async def test_a_list_is_the_same_bytes_again_for_whoever_asks_from_the_same_con
 async def test_lists_are_worded_for_the_revision(world: World) -> None:  # GW-86
     """The pin is a modern one, in which `execution` is nobody's word; legacy clients would take it for theirs."""
     modern = {tool["name"]: tool for tool in (await world.ask_modern("tools/list")).result["tools"]}
-    legacy_ = {tool["name"]: tool for tool in (await world.ask("tools/list")).result["tools"]}
+    newest: dict[bytes, bytes | None] = {b"mcp-protocol-version": b"2025-11-25"}
+    legacy_ = {tool["name"]: tool for tool in (await world.ask("tools/list", headers=newest)).result["tools"]}
     assert "outputSchema" in modern["notes__shape"]
     assert "execution" in modern["notes__shape"]
     assert "outputSchema" not in legacy_["notes__shape"]
     assert "execution" not in legacy_["notes__shape"]
+    unsaid = {tool["name"]: tool for tool in (await world.ask("tools/list")).result["tools"]}
+    assert "outputSchema" not in unsaid["notes__shape"]
 
 
 @pytest.mark.parametrize("version", ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"])
@@ -117,7 +120,9 @@ async def test_each_legacy_revision_is_greeted_with_itself(world: World, version
     back = await world.ask("initialize", {"protocolVersion": version, "capabilities": {}})
     assert back.result["protocolVersion"] == version
     assert back.result["instructions"] == "# notes\nKeep notes."
-    assert back.result["capabilities"] == {"tools": {}, "prompts": {}, "resources": {}, "completions": {}, "logging": {}}
+    completes: dict[str, Any] = {} if version == "2024-11-05" else {"completions": {}}  # which has no word for it
+    offered = {"tools": {"listChanged": True}, "prompts": {}, "resources": {"subscribe": True}, "logging": {}}
+    assert back.result["capabilities"] == offered | completes
 
 
 @pytest.mark.parametrize("version", ["1900-01-01", "2026-07-28", None, 7, ["2025-11-25"]])

@@ -154,6 +154,8 @@ class Endpoint:
     prompts: Mapping[str, Prompt] = field(default_factory=dict)
     resources: Mapping[str, Resource] = field(default_factory=dict)
     templates: tuple[Resource, ...] = ()
+    revisions: Mapping[str, str] = field(default_factory=dict)
+    """The revision in which each server's pin was captured, by server name."""
 
     def tool(self, name: object) -> Tool:
         """The tool of a name. Raises `Refused` UNKNOWN_NAME."""
@@ -198,6 +200,8 @@ class Offer:
     tools: tuple[Tool, ...]
     prompts: tuple[Prompt, ...]
     resources: tuple[Resource, ...]
+    revision: str
+    """The revision in which the pin was captured."""
 
 
 def offer(definition: ServerDefinition, pin: Pin, policy: Policy) -> Offer:
@@ -218,6 +222,7 @@ def offer(definition: ServerDefinition, pin: Pin, policy: Policy) -> Offer:
                 for t in sound.resource_templates
             ]
         ),
+        revision,
     )
 
 
@@ -234,6 +239,7 @@ def server_endpoint(offered: Offer, public_url: str) -> Endpoint:
         {prompt.name: prompt for prompt in offered.prompts},
         {entry.definition["uri"]: entry for entry in offered.resources if entry.template is None},
         tuple(entry for entry in offered.resources if entry.template is not None),
+        {offered.definition.name: offered.revision},
     )
 
 
@@ -256,6 +262,7 @@ def portal_endpoint(portal: str, offers: Sequence[Offer], public_url: str) -> En
         {alias_of(prompt.server.name, prompt.name): prompt for prompt in prompts},
         _unambiguous(plain, "uri"),
         tuple(_unambiguous([e for offered in offers for e in offered.resources if e.template is not None], "uriTemplate").values()),
+        {offered.definition.name: offered.revision for offered in offers},
     )
 
 

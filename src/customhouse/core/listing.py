@@ -1,7 +1,7 @@
 """What the gateway answers from the view alone: `initialize`, `server/discover` and every list.
 
-Lists are in name order and the same for the same caller, view and era (MCP 2026-07-28, server/tools, Capabilities). What a server said
-about change notifications and subscriptions is left out: the gateway relays neither yet.
+Lists are in name order and the same for the same caller, view and revision (MCP 2026-07-28, server/tools, Capabilities). What the servers
+offer is told as `core.protocol.capabilities` words it for the client's revision.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -11,6 +11,7 @@ from customhouse.core.catalogue import Endpoint
 from customhouse.core.identity import Caller
 from customhouse.core.manifest import Era, ServerDefinition
 from customhouse.core.policy import ActionRef
+from customhouse.core.protocol.capabilities import offered, together
 from customhouse.core.protocol.revisions import LEGACY_REVISIONS, MODERN_REVISIONS, NEWEST_LEGACY, NEWEST_MODERN
 
 Visible = Callable[[Caller, ActionRef], bool]
@@ -18,8 +19,6 @@ Drifted = Callable[[str, str, str], bool]
 """Whether an entry, by server, kind and pinned name, is blocked."""
 
 _NEWEST = {Era.LEGACY: NEWEST_LEGACY, Era.MODERN: NEWEST_MODERN}
-
-_CAPABILITIES = ("tools", "prompts", "resources", "completions", "logging")
 
 
 def listed(
@@ -56,13 +55,15 @@ def listed(
 def greeting(endpoint: Endpoint, caller: Caller, era: Era, server_info: Mapping[str, Any], requested: object) -> dict[str, Any]:
     """The result of `initialize` or `server/discover`: what the servers behind an endpoint offer to this caller, cut to what is relayed."""
     servers = {name: manifest for name, manifest in sorted(endpoint.servers.items()) if _serves(endpoint, name, caller)}
-    capabilities: dict[str, Any] = {part: {} for part in _CAPABILITIES if any(part in m.capabilities for m in servers.values())}
+    version = NEWEST_MODERN if era is Era.MODERN else requested if requested in LEGACY_REVISIONS else NEWEST_LEGACY
+    capabilities = together(
+        offered(manifest.capabilities, endpoint.revisions.get(name, NEWEST_LEGACY), str(version)) for name, manifest in servers.items()
+    )
     said = {name: manifest.instructions for name, manifest in servers.items() if manifest.instructions}
     instructions = _merged(said) if endpoint.portal else "".join(said.values())
     result: dict[str, Any] = {"capabilities": capabilities} | ({"instructions": instructions} if instructions else {})
     if era is Era.MODERN:
         return {"supportedVersions": list(MODERN_REVISIONS), **result}
-    version = requested if requested in LEGACY_REVISIONS else NEWEST_LEGACY
     return {"protocolVersion": version, "serverInfo": server_info, **result}
 
 

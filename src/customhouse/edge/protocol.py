@@ -28,6 +28,7 @@ from customhouse.edge.framing import MAX_HEADS, Head, Request, head_without_upgr
 from customhouse.edge.reply import CallerReply, whole_head
 from customhouse.gateway.admission import Admission
 from customhouse.gateway.call import JSON
+from customhouse.gateway.conversations import names_session
 from customhouse.gateway.exchange import Exchange
 from customhouse.gateway.live import Live
 from customhouse.ports.traffic import Clock
@@ -339,9 +340,13 @@ class Connection(asyncio.Protocol):
             await self._say_no(refused, request, reply)
             return
         try:
-            if request.method == b"POST" and request.path in door.live.view.endpoints:
-                await door.exchange.answer(request, reply)
-                return
+            if request.path in door.live.view.endpoints:
+                if request.method == b"POST":
+                    await door.exchange.answer(request, reply)
+                    return
+                if request.method == b"DELETE" and names_session(request):
+                    await door.exchange.answer(request, reply, door.exchange.hang_up)
+                    return
             check_origin(request.headers, door.live.view.hosts, door.live.view.origins)
             asked = ask_application(
                 door.application, request.method, request.path.encode("latin-1"), request.query, request.headers, request.body

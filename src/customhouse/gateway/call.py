@@ -10,10 +10,14 @@ from customhouse.core.record import Record
 from customhouse.gateway.arrival import Arrival, Reply
 from customhouse.gateway.live import View
 from customhouse.gateway.session import Peer
+from customhouse.ports.sessions import Remembered
 
 encode = msgspec.json.Encoder().encode
 
 JSON = b"content-type: application/json\r\n"
+
+NOTHING_SAID = Remembered()
+"""What is known of a client that has no session."""
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
@@ -42,7 +46,9 @@ class Call(msgspec.Struct, gc=False):
     trail: Record
     view: View
     session: Session | None = None
-    """The session of a legacy client that opened one."""
+    """The session that a legacy request named; None for one without, and for every modern one."""
+    remembered: Remembered = NOTHING_SAID
+    """What the session said so far."""
 
     @property
     def revision(self) -> str:
@@ -56,5 +62,5 @@ class Call(msgspec.Struct, gc=False):
 
     @property
     def peer(self) -> Peer:
-        """Whom a legacy client's words between requests belong to."""
-        return self.caller.context_digest, self.endpoint.path
+        """Whom a legacy client's words between requests belong to: its session, or its authorisation context where it has none."""
+        return self.caller.context_digest if self.session is None else self.session.key, self.endpoint.path

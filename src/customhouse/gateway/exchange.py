@@ -19,16 +19,14 @@ from customhouse.core.manifest import Era
 from customhouse.core.protocol.envelope import InEnvelope, Message, read_message
 from customhouse.core.protocol.origin import check_origin
 from customhouse.core.protocol.results import answer_around, answer_bytes, refusal, stamped
-from customhouse.core.protocol.revisions import (
-    LOG_LEVELS,
-    NAMED_BY,
-)
+from customhouse.core.protocol.revisions import ERA_OF, LOG_LEVELS, NAMED_BY
 from customhouse.core.protocol.tracing import trace_id_of
 from customhouse.core.record import Record
 from customhouse.core.refusal import Reason, Refused
 from customhouse.gateway.admission import Admission
 from customhouse.gateway.arrival import Arrival, Reply
 from customhouse.gateway.call import JSON, Answer, Call, encode
+from customhouse.gateway.conversations import SESSION_HEADER, Conversations
 from customhouse.gateway.live import Live, View
 from customhouse.gateway.relay import Relay
 from customhouse.gateway.rounds import Rounds
@@ -50,9 +48,13 @@ _MAX_LISTS = 10_000
 """Encoded lists kept; when there are more, all are dropped and made again at need."""
 
 
+Carry = Callable[[Arrival, Reply, Record], Awaitable[Answer | None]]
+"""The steps from a request to its answer; None where it was sent already."""
+
+
 @dataclass
 class Exchange:
-    """Answers the POST requests of all MCP endpoints."""
+    """Answers the requests of all MCP endpoints."""
 
     live: Live
     verifier: Verifier
@@ -66,13 +68,14 @@ class Exchange:
     public_url: str
     observe: Callable[[Record], None]
     """Hears every closing record."""
+    conversations: Conversations
 
     def __post_init__(self) -> None:
         self._peers = Peers()
         relay = Relay(self.live, self.admission, self.rounds, self.ledger, self.clock, self.argument_key, self._peers, self._challenge)
-        self._lists: dict[tuple[View, int, str, str, str, Era], bytes] = {}
+        self._lists: dict[tuple[View, int, str, str, str, str], bytes] = {}
         self._methods: Mapping[str, Callable[[Call], Awaitable[Answer | None]]] = {
-            "initialize": self._greet,
+            "initialize": self._open_session,
             "server/discover": self._greet,
             "ping": self._ping,
             "logging/setLevel": self._set_level,
@@ -86,12 +89,12 @@ class Exchange:
             "completion/complete": relay.complete,
         }
 
-    async def answer(self, arrival: Arrival, reply: Reply) -> None:
-        """Answer one request. Raises nothing but cancellation, after it was recorded."""
+    async def answer(self, arrival: Arrival, reply: Reply, carry: Carry | None = None) -> None:
+        """Answer one request: a POST, or what `carry` makes of another one. Raises nothing but cancellation, after it was recorded."""
         trail = opened(self.new_id(), arrival.path, len(arrival.body))
         cancelled: asyncio.CancelledError | None = None
         try:
-            answer = await self._carry(arrival, reply, trail)
+            answer = await (carry or self._carry)(arrival, reply, trail)
         except asyncio.CancelledError as left:
             cancelled, answer = left, None
             trail.outcome = "cancelled" if reply.connected else "caller_left"
@@ -114,7 +117,8 @@ class Exchange:
     async def _carry(self, arrival: Arrival, reply: Reply, trail: Record) -> Answer | None:
         view = self.live.view
         # 1. The door: a page from elsewhere, a form, a client that could not read the answer.
-        if arrival.passed.view is not view:
+        passed = arrival.passed
+        if passed.view is not view:
             check_origin(arrival.headers, view.hosts, view.origins)
             check_media(arrival)
         if self.live.draining:
@@ -122,7 +126,6 @@ class Exchange:
         endpoint = view.endpoints[arrival.path]
 
         # 2. Who is asking.
-        passed = arrival.passed
         caller = (self.verifier.known(passed.name) if passed.view is view else None) or await self._identify(arrival, endpoint)
         comes_from(trail, caller)
         if not endpoint.serves(caller):
@@ -139,11 +142,16 @@ class Exchange:
         trail.trace_id = trace_id_of(message.meta) or trail.call_id
         trail.name = asked_name(message)
         call = Call(message, caller, endpoint, arrival, reply, trail, view)
-        if message.is_notification:
-            return self._notice(call)
         if message.era is Era.MODERN:
+            if message.is_notification:
+                return self._notice(call)
             reply.cancel_when_left()
         try:
+            if message.era is Era.LEGACY:
+                if SESSION_HEADER in arrival.headers and message.method != "initialize":
+                    await self._enter(call)
+                if message.is_notification:
+                    return self._notice(call)
             return await self._methods[message.method](call)
         except Refused as refused:
             raise InEnvelope(refused, message.id, message.era) from refused
@@ -181,10 +189,54 @@ class Exchange:
         call.trail.outcome = "accepted"
         return Answer(202, b"", b"")
 
+    async def _enter(self, call: Call) -> None:
+        """The session that the request names; it speaks the revision that was agreed, whatever the request says (2025-11-25,
+        basic/transports, Protocol Version Header)."""
+        session, call.remembered = await self.conversations.enter(call.arrival.headers[SESSION_HEADER], call.caller, call.endpoint.path)
+        call.session = session
+        call.trail.revision = session.revision
+        if call.message.revision != session.revision:
+            call.message = msgspec.structs.replace(call.message, revision=session.revision)
+
+    async def hang_up(self, arrival: Arrival, reply: Reply, trail: Record) -> Answer:
+        """A client ends its session with DELETE (2025-11-25, basic/transports, Session Management 5)."""
+        caller, endpoint = await self._without_message(arrival, trail, "DELETE")
+        session, _ = await self.conversations.enter(arrival.headers[SESSION_HEADER], caller, endpoint.path)
+        trail.revision = session.revision
+        await self.conversations.end(session)
+        trail.outcome = "accepted"
+        return Answer(200, b"", b"")
+
+    async def _without_message(self, arrival: Arrival, trail: Record, method: str) -> tuple[Caller, Endpoint]:
+        """The door, who, and how often, for a request of a legacy session that says nothing in its body."""
+        view = self.live.view
+        trail.method, trail.era = method, Era.LEGACY.value
+        check_origin(arrival.headers, view.hosts, view.origins)
+        if self.live.draining:
+            raise Refused(Reason.DRAINING)
+        endpoint = view.endpoints[arrival.path]
+        caller = await self._identify(arrival, endpoint)
+        comes_from(trail, caller)
+        if not endpoint.serves(caller):
+            raise Refused(Reason.UNKNOWN_PATH)
+        self.admission.take(caller, self.clock.monotonic())
+        sent = arrival.headers.get(b"mcp-protocol-version", b"").decode("latin-1")
+        if sent and sent not in ERA_OF:
+            raise Refused(Reason.UNSUPPORTED_VERSION, {"supported": list(ERA_OF), "requested": sent})
+        return caller, endpoint
+
+    async def _open_session(self, call: Call) -> Answer:
+        result = self._greeting(call)
+        revision = call.trail.revision = result["protocolVersion"]
+        text = await self.conversations.open(call.caller, call.endpoint.path, revision, call.message)
+        return self._own(call, result, JSON + b"mcp-session-id: " + text.encode() + b"\r\n")
+
     async def _greet(self, call: Call) -> Answer:
-        info = call.view.server_info
-        result = greeting(call.endpoint, call.caller, call.message.era, info, call.message.params.get("protocolVersion"))
-        return self._own(call, result)
+        return self._own(call, self._greeting(call))
+
+    def _greeting(self, call: Call) -> dict[str, Any]:
+        message = call.message
+        return greeting(call.endpoint, call.caller, message.era, call.view.server_info, message.params.get("protocolVersion"))
 
     async def _ping(self, call: Call) -> Answer:
         return self._own(call, {})
@@ -193,17 +245,21 @@ class Exchange:
         level = call.message.params.get("level")
         if level not in LOG_LEVELS:
             raise Refused(Reason.INVALID_PARAMS, message="`level` is not a log level.")
-        self._peers.set_level(call.peer, level)
+        if call.session is None:
+            self._peers.set_level(call.peer, level)
+        else:
+            await self.conversations.sessions.set_log_level(call.session, level)
         return self._own(call, {})
 
     async def _list(self, call: Call) -> Answer:
         if "cursor" in call.message.params:
             raise Refused(Reason.INVALID_PARAMS, message="The cursor is not one of this gateway's: lists come whole.")
         message, view = call.message, call.view
-        key = (view, self.live.drift_version, call.endpoint.path, message.method, call.caller.context_digest, message.era)
+        key = (view, self.live.drift_version, call.endpoint.path, message.method, call.caller.context_digest, message.revision)
         encoded = self._lists.get(key)
         if encoded is None:
-            result = listed(call.endpoint, message.method, call.caller, message.era, view.policy.visible, self.live.is_drifted)
+            seen, drifted = view.policy.visible, self.live.is_drifted
+            result = listed(call.endpoint, message.method, call.caller, message.era, seen, drifted, revision=message.revision)
             encoded = encode(stamped(result, message.era, message.method, view.server_info))
             if len(self._lists) >= _MAX_LISTS:
                 self._lists.clear()
@@ -213,11 +269,11 @@ class Exchange:
         begin, end = answer_around(message.id)
         return Answer(200, JSON, begin, (encoded, end))
 
-    def _own(self, call: Call, result: Mapping[str, Any]) -> Answer:
+    def _own(self, call: Call, result: Mapping[str, Any], headers: bytes = JSON) -> Answer:
         message = call.message
         call.trail.outcome = "answered"
         encoded = encode(stamped(result, message.era, message.method, call.view.server_info))
-        return Answer(200, JSON, answer_bytes(message.id, encoded))
+        return Answer(200, headers, answer_bytes(message.id, encoded))
 
     # The exits
 

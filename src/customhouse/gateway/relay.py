@@ -204,7 +204,7 @@ class Relay:
         if call.message.era is Era.MODERN:
             level: str = call.message.meta.get(META_LOG_LEVEL, "")
             return level
-        return self.peers.level(call.peer)
+        return call.remembered.log_level or self.peers.level(call.peer)
 
     def _relayed_error(self, call: Call, entry: Entry, error: dict[str, Any], server: str) -> Answer:
         said = translated_error(error, call.message.method, server, call.revision, entry.name if entry.kind != "tool" else "")

@@ -1,7 +1,7 @@
 """What a legacy client says between its requests: the log level it wants, and which request it gives up.
 
-The legacy front is stateless: no session id is minted, so what must be remembered is kept per authorisation context and endpoint, in
-bounded memory.
+Calls in flight are kept per session. For clients that never named one, calls and levels are kept per authorisation context and endpoint,
+in bounded memory.
 """
 
 from collections import OrderedDict
@@ -14,7 +14,7 @@ _DEFAULT_LEVEL = "info"
 _RANK = {level: rank for rank, level in enumerate(LOG_LEVELS)}
 
 Peer = tuple[str, str]
-"""Authorisation context and endpoint path."""
+"""Name of the session, or authorisation context where there is none; and endpoint path."""
 
 
 class Peers:
