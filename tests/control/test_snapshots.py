@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from customhouse.control.snapshots import MAX_PAGES, DriftWatch, blocked_by, capture, summary
+from customhouse.control.snapshots import CONVERSATION, MAX_PAGES, RELAYED, DriftWatch, blocked_by, capture, summary
 from customhouse.core.drift import drift
 from customhouse.core.manifest import Era, ServerDefinition, digest_of
 from customhouse.core.permit import Errand, Permit, Purpose
@@ -50,7 +50,8 @@ class Server:
             raise self.away
         return self.era
 
-    async def discovery(self, errand: Errand, era: Era) -> Mapping[str, Any]:
+    async def discovery(self, errand: Errand, era: Era, capabilities: Mapping[str, Any], conversation: str) -> Mapping[str, Any]:
+        assert (capabilities, conversation) == (RELAYED, CONVERSATION)
         return self.said
 
     async def call(self, authority: Permit | Errand, ask: Ask, listener: Listener) -> UpstreamAnswer:
