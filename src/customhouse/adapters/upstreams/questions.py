@@ -134,7 +134,7 @@ def own_answer(message: Message, capabilities: Mapping[str, Any]) -> dict[str, A
     method = message.method
     if method == "ping":
         return {"result": {}}
-    if KINDS.get(method, method) not in capabilities:
+    if KINDS.get(method) not in capabilities:
         return refusal(-32601, "The client does not offer this.")
     problem = problem_of(Question(method, message.params()), capabilities)
     return refusal(-32602, f"The client is not asked this: {problem}.") if problem else None
