@@ -218,7 +218,7 @@ async def test_a_server_that_knows_an_older_revision_alone_is_greeted_with_it() 
             await got.result({**INITIALIZED, "protocolVersion": got.message["params"]["protocolVersion"]})
 
     async with linked(script) as link:
-        asked = {"elicitation": {"form": {}}, "sampling": {"tools": {}}}
+        asked: dict[str, Any] = {"elicitation": {"form": {}}, "sampling": {"tools": {}}}
         assert (await link.call(Era.LEGACY, capabilities=asked, conversation="c")).revision == "2025-03-26"
         offers = [got.message["params"] for got in link.server.got if got.method == "initialize"]
         assert [offer["protocolVersion"] for offer in offers] == ["2025-11-25", "2025-03-26"]

@@ -24,7 +24,10 @@ class Person(Heard):
 
     def __init__(self, answers: Answers) -> None:
         super().__init__()
-        self.answers = answers  # type: ignore[method-assign]
+        self._answers = answers
+
+    async def answers(self, method: str, params: dict[str, Any], revision: str) -> dict[str, Any]:
+        return await self._answers(method, params, revision)
 
 
 async def agree(method: str, params: dict[str, Any], revision: str) -> dict[str, Any]:

@@ -101,7 +101,8 @@ class Endpoint:
                 if reply.status == 404 and dialogue is not None and dialogue.has_session:
                     raise SessionGone
                 judge_status(reply.status, reply.headers)
-            answer = self._read_whole(reply, own_id, revision) or await self._read(reply, own_id, ask, listener, dialogue, revision)
+            answer = self._read_whole(reply, own_id) or await self._read(reply, own_id, ask, listener, dialogue)
+            answer.revision = revision
         except asyncio.CancelledError:
             if connection is not None:
                 connection.abort()
@@ -143,7 +144,7 @@ class Endpoint:
 
     async def _understood(self, reply: Reply, own_id: int, ask: Ask) -> UpstreamAnswer | Refused:
         try:
-            return await self._read(reply, own_id, ask, SILENT, None, "")
+            return await self._read(reply, own_id, ask, SILENT, None)
         except Refused as refused:
             if not 400 <= reply.status < 500 or refused.reason not in _NO_ANSWER:
                 raise
@@ -192,25 +193,21 @@ class Endpoint:
             raise
         return connection, reply
 
-    def _read_whole(self, reply: Reply, own_id: int, revision: str) -> UpstreamAnswer | None:
+    def _read_whole(self, reply: Reply, own_id: int) -> UpstreamAnswer | None:
         """The answer in its most usual form: a plain result in JSON that arrived at once. None: read it the long way."""
         if reply.status == 200 and reply.complete and reply.headers.get(b"content-type") == b"application/json":
             body = reply.at_once(self.definition.max_result_bytes)
             if body is not None and (result := plain_result(body, own_id)) is not None:
                 reply.take()
-                return UpstreamAnswer(result, None, revision)
+                return UpstreamAnswer(result)
         return None
 
-    async def _read(
-        self, reply: Reply, own_id: int, ask: Ask, listener: Listener, dialogue: Dialogue | None, revision: str
-    ) -> UpstreamAnswer:
+    async def _read(self, reply: Reply, own_id: int, ask: Ask, listener: Listener, dialogue: Dialogue | None) -> UpstreamAnswer:
         kind = reply.headers.get(b"content-type", b"")
         if kind != b"application/json":
             kind = kind.split(b";")[0].strip().lower()
         if kind == b"text/event-stream" and reply.status == 200:
-            answer = await self._read_stream(reply, CallStream(own_id, ask, listener, self.definition.max_result_bytes, dialogue))
-            answer.revision = revision
-            return answer
+            return await self._read_stream(reply, CallStream(own_id, ask, listener, self.definition.max_result_bytes, dialogue))
         body = await reply.body(self.definition.max_result_bytes)
         if body is None:
             raise Refused(Reason.RESULT_TOO_LARGE, {"allowedBytes": self.definition.max_result_bytes})
@@ -218,12 +215,10 @@ class Endpoint:
             raise Refused(Reason.UPSTREAM_FAILED, note=f"status {reply.status}, {kind.decode('latin-1')[:80]}")
         message = read_answer(body)
         if reply.status != 200 and message.id is None and "error" in message.members:
-            return UpstreamAnswer(None, message.error(), revision)  # an error that no request id could be read for
+            return UpstreamAnswer(None, message.error())  # an error that no request id could be read for
         if message.method or message.id != own_id:
             raise broken("the answer is for another request")
-        answer = answer_of(message)
-        answer.revision = revision
-        return answer
+        return answer_of(message)
 
     async def _read_stream(self, reply: Reply, stream: CallStream) -> UpstreamAnswer:
         try:

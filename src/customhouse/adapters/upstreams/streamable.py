@@ -72,6 +72,7 @@ class StreamableServer:
         self.definition = definition
         self._endpoint = Endpoint(definition, secrets, clock, deadlines, connect)
         self._exchange = self._endpoint.exchange
+        self._ids = self._endpoint.ids
         self._sessions = LegacySessions(self._endpoint, hearing)
         self._listening = Listening(self._endpoint, hearing)
         self._elsewhere = elsewhere
@@ -87,10 +88,10 @@ class StreamableServer:
         """One request and its answer, in the era of the ask if the server speaks it, else in the other. Raises `Refused`."""
         if ask.method in _SUBSCRIBING:
             return await self._subscribe(authority, ask, listener)
-        key, once = ("", False) if isinstance(authority, Errand) else (authority.session_key, authority.changes_things)
+        once = type(authority) is Permit and authority.changes_things
         if ask.era is Era.LEGACY and self._endpoint.now() >= self._no_legacy_until:
             try:
-                return await self._sessions.call(key, ask, listener, once=once)
+                return await self._sessions.call(_key_of(authority), ask, listener, once=once)
             except NotSpoken as unspoken:
                 if not await self._speaks_modern_alone(ask.deadline):
                     return await self._nowhere(unspoken, authority, ask, listener)
@@ -105,7 +106,7 @@ class StreamableServer:
             if answer.error is None or not self._turned_legacy(answer.error):
                 return answer
         try:
-            return await self._sessions.call(key, ask, listener, once=once)
+            return await self._sessions.call(_key_of(authority), ask, listener, once=once)
         except NotSpoken as unspoken:
             return await self._nowhere(unspoken, authority, ask, listener)
 
@@ -126,7 +127,7 @@ class StreamableServer:
 
     async def _subscribe(self, authority: Permit | Errand, ask: Ask, listener: Listener) -> UpstreamAnswer:
         """Subscriptions are made in the era in which calls are, too."""
-        key = "" if isinstance(authority, Errand) else authority.session_key
+        key = _key_of(authority)
         legacy_first = ask.era is Era.LEGACY and self._endpoint.now() >= self._no_legacy_until
         if not legacy_first and await self.speaks_modern(ask.deadline):
             return await self._listening.subscribe(key, ask)
@@ -186,7 +187,7 @@ class StreamableServer:
     # Modern requests
 
     def _modern_request(self, ask: Ask) -> tuple[bytes, int]:
-        own_id = next(self._endpoint.ids)
+        own_id = next(self._ids)
         meta: Any = _PLAIN_META
         if ask.meta or ask.wants_progress or ask.log_level or ask.capabilities:
             told = declared_to(ask.capabilities, NEWEST_MODERN)
@@ -237,6 +238,10 @@ class StreamableServer:
         self._listening.close()
         self._sessions.close()
         await self._endpoint.close()
+
+
+def _key_of(authority: Permit | Errand) -> str:
+    return authority.session_key if isinstance(authority, Permit) else ""
 
 
 def speaks_legacy_alone(error: Mapping[str, Any]) -> bool:

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any
+from typing import Any, cast
 
 from customhouse.adapters.upstreams.channels import Channels
 from customhouse.adapters.upstreams.dialling import Address, dial
@@ -62,12 +62,13 @@ class TransportUpstreams:
 
     def call(self, authority: Permit | Errand, ask: Ask, listener: Listener) -> Coroutine[Any, Any, UpstreamAnswer]:
         """See `ports.traffic.Upstreams`."""
-        server = self._servers.get(authority.server.name)
-        if server is None or server.definition is not authority.server:
-            server = self._begin(authority.server)
-        if isinstance(server, Channels):
-            return self._over_channels(server, authority, ask, listener)
-        return server.call(authority, ask, listener)
+        definition = authority.server
+        server = self._servers.get(definition.name)
+        if server is None or server.definition is not definition:
+            server = self._begin(definition)
+        if type(server) is StreamableServer:  # cheaper than to ask whether it is one of an abstract class
+            return server.call(authority, ask, listener)
+        return self._over_channels(cast(Channels, server), authority, ask, listener)
 
     async def era_of(self, errand: Errand) -> Era:
         """The era to capture a server in: modern if it speaks it, else legacy. Raises `Refused` if it is away."""
