@@ -331,6 +331,11 @@ class LegacySessions:
             )
         return session.stream
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether a stream stands on which the server says what belongs to no call."""
+        return any(session.stream is not None and session.stream.stands for session in self._sessions.values())
+
     def _unheard(self, session: Session, fate: Fate) -> None:
         session.stream = None
         if fate is Fate.UNOFFERED:

@@ -220,6 +220,11 @@ class StreamableServer:
         """From now on changes of the server's lists are heard, in whichever era it turns out to speak."""
         self._listening.attended = True
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether what the server says outside of calls has a way to the gateway now."""
+        return self._listening.stands or self._sessions.is_heard
+
     def sweep(self, now: float) -> None:
         """End what idles, pass on what was held back; called once a second."""
         self._endpoint.sweep(now)
