@@ -15,7 +15,7 @@ import msgspec
 from customhouse.adapters.upstreams.answers import decoded
 from customhouse.adapters.upstreams.channels import changes_offered
 from customhouse.adapters.upstreams.duplex import CLIENT_INFO, SILENT, again
-from customhouse.adapters.upstreams.endpoint import Connect, Endpoint, encode, framed
+from customhouse.adapters.upstreams.endpoint import Connect, Endpoint, encode, framed, outcome_of
 from customhouse.adapters.upstreams.legacysessions import LegacySessions, NotSpoken
 from customhouse.adapters.upstreams.listening import Listening
 from customhouse.core.manifest import Era, ServerDefinition
@@ -156,10 +156,7 @@ class StreamableServer:
         if self._modern is None or self._endpoint.now() >= self._modern_until:
             if self._probing is None or self._probing.done():
                 self._probing = asyncio.get_running_loop().create_task(self._probe(deadline))
-            try:
-                self._modern = await asyncio.shield(self._probing)
-            except Refused as refused:
-                raise again(refused) from None
+            self._modern = await outcome_of(self._probing, deadline - self._endpoint.now())
             self._modern_until = self._endpoint.now() + (VERDICT_SECONDS if self._modern else MISSING_SECONDS)
         return self._modern
 
