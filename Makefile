@@ -1,9 +1,12 @@
 # Everything the repository does. Needs python3 (3.11 or later, with venv), make and coreutils; each target sets up what it needs.
+# `test` needs bubblewrap too, and installs it as root on Debian.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# What the tests start beside Python: command=Debian package.
+SYSTEM := bwrap=bubblewrap prlimit=util-linux setpriv=util-linux
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # A module of another checkout on the caller's path never stands in for this one.
 unexport PYTHONPATH
@@ -26,9 +29,11 @@ demo: install
 	@$(BIN)/customhouse quickstart --tour
 
 test: install
+	@scripts/debian $(SYSTEM)
 	$(BIN)/python -m pytest --cov --cov-report=term -m "not long" tests
 
 long: install
+	@scripts/debian $(SYSTEM)
 	$(BIN)/python -m pytest -s -m long tests
 
 check: install

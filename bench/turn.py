@@ -29,6 +29,7 @@ from customhouse.adapters.telemetry.metrics import RecordMetrics
 from customhouse.adapters.upstreams.streamable import StreamableUpstreams
 from customhouse.config.definitions import pin_path, write_pin
 from customhouse.config.load import load as load_settings
+from customhouse.config.tree import Bridges
 from customhouse.core.budget import Rate
 from customhouse.core.manifest import Manifest, Pin, digest_of
 from customhouse.edge.protocol import Bounds, Connection, Door
@@ -41,6 +42,7 @@ from customhouse.wiring import (
     FreshIds,
     argument_key,
     build_conversations,
+    build_rounds,
     build_verifier,
     build_view,
     data_directory,
@@ -134,7 +136,7 @@ class Turns:
             live=live,
             verifier=build_verifier(deployment, clock),
             admission=admission,
-            upstreams=upstreams,
+            rounds=build_rounds(Bridges(), upstreams, sealer, clock, new_id),
             ledger=self.ledger,
             clock=clock,
             new_id=new_id,

@@ -34,9 +34,9 @@ from customhouse.config.addresses import web_address
 from customhouse.config.definitions import pin_path, read_definitions, read_pin
 from customhouse.config.load import Loaded
 from customhouse.config.rules import listens_on_loopback
+from customhouse.config.tree import Bridges, Settings
 from customhouse.config.tree import Issuer as IssuerSettings
 from customhouse.config.tree import Sessions as SessionSettings
-from customhouse.config.tree import Settings
 from customhouse.control.snapshots import DriftWatch
 from customhouse.core.budget import Rate
 from customhouse.core.catalogue import Endpoint, offer, portal_endpoint, server_endpoint
@@ -49,8 +49,12 @@ from customhouse.gateway.admission import Admission
 from customhouse.gateway.conversations import Conversations
 from customhouse.gateway.exchange import Exchange
 from customhouse.gateway.live import Live, View
+from customhouse.gateway.parking import Parking, ParkingLimits
+from customhouse.gateway.questions import Questions
+from customhouse.gateway.requeststates import RequestStates
+from customhouse.gateway.rounds import RoundLimits, Rounds, size_of_answer
 from customhouse.gateway.sessionids import SessionIds
-from customhouse.ports.traffic import Clock, Sealer
+from customhouse.ports.traffic import Clock, Sealer, Upstreams
 from customhouse.wire.signal import Carrier
 
 log = logging.getLogger(__name__)
@@ -203,6 +207,23 @@ def build_upstreams(loaded: Loaded, environ: Mapping[str, str]) -> StreamableUps
     return StreamableUpstreams(ReferencedSecrets(loaded.directory, environ), SystemClock())
 
 
+def build_rounds(bridges: Bridges, upstreams: Upstreams, sealer: Sealer, clock: Clock, new_id: Callable[[], str]) -> Rounds:
+    """What asks servers, and clients on their behalf."""
+    limits = ParkingLimits(
+        bridges.max_waiting_per_caller, bridges.max_waiting, bridges.max_waiting_bytes_per_caller, bridges.max_waiting_bytes
+    )
+    return Rounds(
+        upstreams,
+        Parking(limits, clock, new_id, size_of_answer),
+        RequestStates(sealer, clock),
+        Questions(),
+        clock,
+        RoundLimits(bridges.max_rounds, bridges.answer_timeout_seconds),
+        new_id(),
+        new_id,
+    )
+
+
 def build_conversations(settings: SessionSettings, sealer: Sealer, clock: Clock, new_id: Callable[[], str]) -> Conversations:
     """The sessions of legacy clients, in the memory of this process."""
     limits = SessionLimits(
@@ -263,12 +284,13 @@ class Gateway:
         )
         new_id = FreshIds()
         self._sealer = FileSealer(data_directory(deployment.loaded) / KEYS_FILE, self._clock)
+        self._rounds = build_rounds(settings.bridges, self._upstreams, self._sealer, self._clock, new_id)
         self._conversations = build_conversations(settings.sessions, self._sealer, self._clock, new_id)
         exchange = Exchange(
             live=self.live,
             verifier=build_verifier(deployment, self._clock),
             admission=self._admission,
-            upstreams=self._upstreams,
+            rounds=self._rounds,
             ledger=self._ledger,
             clock=self._clock,
             new_id=new_id,
@@ -351,6 +373,7 @@ class Gateway:
             for carrier in unanswered:
                 carrier.cancel()
             await asyncio.gather(*tasks, *unanswered, return_exceptions=True)
+            await self._rounds.parking.close()
             await self._upstreams.close()
             try:
                 await self._ledger.close()
@@ -368,6 +391,7 @@ class Gateway:
             self.live.draining = self.server.should_exit
             sweep(self._connections, self._clock.monotonic(), self._door.bounds.max_unsent_bytes)
             self._upstreams.sweep()
+            self._rounds.parking.sweep()
             self._sealer.refresh()
             self._conversations.sweep()
 

@@ -51,7 +51,7 @@ def test_every_folder_of_the_package_is_a_package() -> None:
     assert [folder for folder in folders if not (folder / "__init__.py").exists()] == []
 
 
-@pytest.mark.parametrize("script", ["scripts/check", "scripts/docs", "scripts/lock", ".ci/run"])
+@pytest.mark.parametrize("script", ["scripts/check", "scripts/debian", "scripts/docs", "scripts/lock", ".ci/run"])
 def test_a_script_of_the_shell_stops_at_what_it_did_not_expect(script: str) -> None:
     text = (ROOT / script).read_text(encoding="utf-8")
     assert text.startswith("#!/usr/bin/env bash\n")

@@ -144,7 +144,7 @@ def test_a_bad_definition_is_refused_at_its_line_with_what_would_be_right(
 
 
 def test_an_empty_definition_lacks_everything_that_is_required(tmp_path: Path) -> None:
-    assert {finding.key for finding in refused(tmp_path, {"notes.yaml": ""})} == {"owner", "contact", "tenant", "url"}
+    assert {finding.key for finding in refused(tmp_path, {"notes.yaml": ""})} == {"owner", "contact", "tenant"}
 
 
 @pytest.mark.parametrize("name", ["Notes", "no_tes", "-a", "a-", "a--b", "a.b", "é", "a" * 41])

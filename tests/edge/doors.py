@@ -26,6 +26,7 @@ from customhouse.gateway.exchange import Exchange
 from customhouse.gateway.live import Live, View
 from customhouse.ports.traffic import Ask, Listener, UpstreamAnswer
 from customhouse.wiring import build_conversations, build_view, read_deployment
+from tests.gateway.support import rounds_over
 
 QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart"
 HOST = b"127.0.0.1:8080"
@@ -213,7 +214,7 @@ class Doorway:
             live=self.live,
             verifier=OneToken(),
             admission=admission,
-            upstreams=self.server,
+            rounds=rounds_over(self.server, self.clock, lambda: f"{next(ids):032x}"),
             ledger=self.ledger,
             clock=self.clock,
             new_id=lambda: f"{next(ids):032x}",

@@ -25,7 +25,11 @@ from customhouse.gateway.admission import Admission
 from customhouse.gateway.arrival import Arrival, Passed
 from customhouse.gateway.exchange import Exchange
 from customhouse.gateway.live import Live, View
-from customhouse.ports.traffic import Ask, Listener, UpstreamAnswer
+from customhouse.gateway.parking import Parking, ParkingLimits
+from customhouse.gateway.questions import Questions
+from customhouse.gateway.requeststates import RequestStates
+from customhouse.gateway.rounds import RoundLimits, Rounds, size_of_answer
+from customhouse.ports.traffic import Ask, Clock, Listener, UpstreamAnswer, Upstreams
 from customhouse.wiring import build_conversations
 from tests.core.policy_world import caller
 
@@ -231,6 +235,14 @@ class Back:
         return value
 
 
+def rounds_over(servers: Upstreams, clock: Clock, new_id: Callable[[], str], max_rounds: int = 10) -> Rounds:
+    """Rounds with real keys over servers that a test scripts."""
+    sealer = AeadSealer(first_keyring(clock.now()), clock)
+    parking: Parking[UpstreamAnswer] = Parking(ParkingLimits(10, 100, 1_000_000, 10_000_000), clock, new_id, size_of_answer)
+    limits = RoundLimits(max_rounds, 60.0)
+    return Rounds(servers, parking, RequestStates(sealer, clock), Questions(), clock, limits, "gateway-1", new_id)
+
+
 class World:
     """One gateway: portal `/mcp` over `notes` and `foreign`, and each of them alone."""
 
@@ -253,7 +265,7 @@ class World:
             live=self.live,
             verifier=self.tokens,
             admission=self.admission,
-            upstreams=self.servers,
+            rounds=rounds_over(self.servers, self.clock, lambda: next(self._ids)),
             ledger=self.book,
             clock=self.clock,
             new_id=lambda: next(self._ids),

@@ -1,5 +1,6 @@
 """What is looked at before a deployment directory is trusted to run; nothing is changed, no secret is shown, no server is called."""
 
+import asyncio
 import contextlib
 import enum
 import errno
@@ -11,12 +12,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from customhouse.adapters.sandboxes.bubblewrap import Bubblewrap
+from customhouse.adapters.sandboxes.trees import digest_of_tree
 from customhouse.adapters.secrets.references import ReferencedSecrets
 from customhouse.config.definitions import pin_path, pinned_names, read_definitions, read_pin
 from customhouse.config.findings import ConfigurationInvalid
 from customhouse.config.load import Loaded, load
+from customhouse.config.programs import installed_path
 from customhouse.config.tree import Tls
-from customhouse.core.manifest import Pin, ServerDefinition
+from customhouse.core.manifest import UNSANDBOXED_STDIO, Pin, ServerDefinition
 
 
 class Verdict(enum.Enum):
@@ -94,7 +98,7 @@ def _look_at_definitions(deployment: _Deployment) -> Iterator[Check]:
             Verdict.PROBLEM, "definitions", f"There is no directory {servers}/.", f"Make it, with a {servers}/<name>.yaml per server."
         )
     for definition in deployment.definitions:
-        yield Check(Verdict.OK, f"server {definition.name}", f"{definition.url}, owned by {definition.owner}.")
+        yield Check(Verdict.OK, f"server {definition.name}", f"{definition.where}, owned by {definition.owner}.")
         for waiver in definition.waivers:
             sentence = f"The rule {waiver.rule} is set aside by {waiver.granted_by}: {waiver.reason}"
             yield Check(Verdict.NOTE, f"server {definition.name}", sentence)
@@ -167,15 +171,65 @@ def _look_at_data(deployment: _Deployment) -> Iterator[Check]:
 def _look_at_secrets(deployment: _Deployment) -> Iterator[Check]:
     secrets = ReferencedSecrets(deployment.loaded.directory, deployment.environ)
     for definition in deployment.definitions:
-        if definition.credential is None:
+        for reference in _references(definition):
+            try:
+                secrets.read(reference)
+            except LookupError as missing:
+                remedy = "Provide the secret there, or correct the reference."
+                yield Check(Verdict.PROBLEM, f"secret {definition.name}", str(missing), remedy)
+            else:
+                yield Check(Verdict.OK, f"secret {definition.name}", f"{reference} can be read.")
+
+
+def _references(definition: ServerDefinition) -> Iterator[str]:
+    if definition.credential is not None:
+        yield definition.credential.bearer
+    if definition.stdio is not None:
+        yield from definition.stdio.secrets.values()
+
+
+def _look_at_packages(deployment: _Deployment) -> Iterator[Check]:
+    loaded = deployment.loaded
+    for definition in deployment.definitions:
+        if definition.stdio is None:
             continue
+        subject = f"package {definition.name}"
+        tree = installed_path(definition.stdio, loaded.directory, loaded.settings)
         try:
-            secrets.read(definition.credential.bearer)
-        except LookupError as missing:
-            remedy = "Provide the secret there, or correct the reference."
-            yield Check(Verdict.PROBLEM, f"secret {definition.name}", str(missing), remedy)
+            found = digest_of_tree(str(tree))
+        except OSError as error:
+            sentence = f"{error.filename or tree} cannot be read ({error.strerror})."
+            yield Check(Verdict.PROBLEM, subject, sentence, "Install the package there, or correct `stdio.installed`.")
+            continue
+        if found == definition.stdio.package.digest:
+            yield Check(Verdict.OK, subject, f"{tree} is what was approved.")
         else:
-            yield Check(Verdict.OK, f"secret {definition.name}", f"{definition.credential.bearer} can be read.")
+            remedy = f"Install what was approved, or review it and write what `customhouse servers digest {definition.name}` says."
+            yield Check(Verdict.PROBLEM, subject, f"{tree} is not what was approved, so the server is not started.", remedy)
+
+
+def _look_at_the_sandbox(deployment: _Deployment) -> Iterator[Check]:
+    contained = [
+        definition.name
+        for definition in deployment.definitions
+        if definition.stdio is not None and all(waiver.rule != UNSANDBOXED_STDIO for waiver in definition.waivers)
+    ]
+    if not contained:
+        return
+    holds = asyncio.run(Bubblewrap().containment())
+    if holds.problem:
+        sentence = f"No sandbox can be made, so {', '.join(contained)} cannot be started: {holds.problem}"
+        yield Check(Verdict.PROBLEM, "sandbox", sentence, "Install bubblewrap and allow user namespaces on this machine.")
+        return
+    yield Check(Verdict.OK, "sandbox", f"Servers run in namespaces of their own, with the rights of {holds.user}.")
+    if not holds.filtered:
+        sentence = "System calls are not filtered: the filter is written for x86_64 and aarch64."
+        yield Check(Verdict.NOTE, "sandbox", sentence)
+    if not holds.grouped:
+        sentence = "No control group can be made: memory is bounded for each process of a server, not for all of them together."
+        yield Check(
+            Verdict.NOTE, "sandbox", sentence, "Run the gateway where it may make control groups, for example with systemd's Delegate=yes."
+        )
 
 
 def _look_at_tls(deployment: _Deployment) -> Iterator[Check]:
@@ -234,6 +288,8 @@ _LOOKS: tuple[Callable[[_Deployment], Iterator[Check]], ...] = (
     _look_at_policies,
     _look_at_data,
     _look_at_secrets,
+    _look_at_packages,
+    _look_at_the_sandbox,
     _look_at_tls,
     _look_at_port,
 )

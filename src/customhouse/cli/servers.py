@@ -8,11 +8,13 @@ from typing import Any
 
 import click
 
+from customhouse.adapters.sandboxes.trees import digest_of_tree, outward_links
 from customhouse.cli.display import line
 from customhouse.cli.failures import explained
 from customhouse.cli.settings import deployment_directory
 from customhouse.config.definitions import pin_path, write_pin
 from customhouse.config.load import load
+from customhouse.config.programs import installed_path
 from customhouse.control.snapshots import Capture, capture
 from customhouse.core.drift import Change, blocking, drift
 from customhouse.core.limits import defects
@@ -38,7 +40,7 @@ def list_servers(directory: Path, as_json: bool) -> None:
         return
     for row in rows:
         click.echo(f"{row['name']}  owner {row['owner']}  contact {row['contact']}  tenant {row['tenant']}")
-        click.echo(f"  {row['url']}  endpoint /servers/{row['name']}/mcp  pin {row['pin'] or 'none: nothing of it is served'}")
+        click.echo(f"  {row['where']}  endpoint /servers/{row['name']}/mcp  pin {row['pin'] or 'none: nothing of it is served'}")
         for title in ("read", "write", "destructive", "unreviewed", "not_in_pin", "defects"):
             if row[title]:
                 click.echo(line(f"  {title.replace('_', ' ')}: {', '.join(row[title])}"))
@@ -59,6 +61,7 @@ def _row(definition: ServerDefinition, pin: Pin | None) -> dict[str, Any]:
         "contact": definition.contact,
         "tenant": definition.tenant,
         "url": definition.url,
+        "where": definition.where,
         "pin": pin.digest if pin else "",
         **by_class,
         "unreviewed": sorted(set(pinned) - definition.tools.keys()),
@@ -107,6 +110,44 @@ def diff(name: str, directory: Path) -> None:
     if changes:
         raise SystemExit(1)
     click.echo(f"{name} offers what was approved: {pinned.digest}")
+
+
+@servers.command()
+@click.argument("name", required=False, default="")
+@click.option(
+    "--tree", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Look at this directory; no definition is read."
+)
+@deployment_directory
+@explained
+def digest(name: str, tree: Path | None, directory: Path) -> None:
+    """Compute the digest of what is installed for a stdio server, and say what to write into its definition.
+
+    Exit code 1 if the definition names another one. With --tree the digest of any directory is shown, before there is a definition.
+    """
+    if tree is not None:
+        _show_tree(tree.absolute())
+        return
+    if not name:
+        raise click.UsageError("Name a server, or a directory with --tree.")
+    deployment, definition = _find(directory, name)
+    if definition.stdio is None:
+        raise LookupError(f"{name} is reached by its `url`: nothing is installed for it.")
+    found = _show_tree(installed_path(definition.stdio, deployment.loaded.directory, deployment.settings))
+    if found != definition.stdio.package.digest:
+        click.echo(
+            f"{name} names {definition.stdio.package.digest}, so it is not started. Review what changed before you write the other one."
+        )
+        raise SystemExit(1)
+    click.echo(f"{name} names this digest.")
+
+
+def _show_tree(tree: Path) -> str:
+    found = digest_of_tree(str(tree))
+    click.echo(f"installed: {tree}")
+    click.echo(f"digest: {found}")
+    for link in outward_links(str(tree)):
+        click.echo(line(f"not covered: {link}"))
+    return found
 
 
 def _find(directory: Path, name: str) -> tuple[Deployment, ServerDefinition]:

@@ -21,10 +21,13 @@ from customhouse.config.addresses import WebAddress, web_address
 from customhouse.config.conversion import Complaint, Rule, Rules, converted
 from customhouse.config.document import Document, Entry, Fields, Node, Scalar, read_file
 from customhouse.config.findings import ConfigurationInvalid, Finding, Key, Place, found
+from customhouse.config.programs import PROGRAM_RULES, REFERENCE, exposed
 from customhouse.config.rules import NAME_REMEDY, SERVER_NAME, bad_networks
 from customhouse.config.tree import Settings
 from customhouse.core.manifest import (
     DIGEST_FORMULA,
+    UNAUTHENTICATED_WRITES,
+    UNSANDBOXED_STDIO,
     BearerCredential,
     Pin,
     ServerDefinition,
@@ -35,7 +38,6 @@ from customhouse.core.manifest import (
     in_order,
 )
 
-UNAUTHENTICATED_WRITES = "unauthenticated-writes"
 MAX_PIN_BYTES = 67_108_864
 """512 tools with schemas of 64 KiB and as much text again."""
 MAX_CALL_TIMEOUT_SECONDS = 3_600.0
@@ -43,7 +45,6 @@ MAX_CONNECT_TIMEOUT_SECONDS = 60.0
 
 _SUFFIX = ".yaml"
 _PIN_SUFFIX = ".pin.json"
-_REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:[^\x00]+")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 """RFC 6749, section 3.3: scope-token."""
 _SECRET_PARAMETER = re.compile(r"token|secret|passw|key|auth|sig|credential|session|jwt", re.IGNORECASE)
@@ -57,7 +58,7 @@ def read_definitions(directory: Path, settings: Settings) -> tuple[ServerDefinit
     for path in _definition_files(directory / settings.servers_dir, settings.servers_dir):
         file = f"{settings.servers_dir}/{path.name}"
         wrong = tuple(_wrong_name(path, file, names))
-        definition, unfit = _read(path, file)
+        definition, unfit = _read(path, file, directory, settings)
         findings += (*wrong, *unfit)
         names.setdefault(path.stem.lower(), file)
         if isinstance(definition, ServerDefinition):
@@ -134,7 +135,7 @@ def _wrong_name(path: Path, file: str, names: Mapping[str, str]) -> Iterator[Fin
         yield found(Place(file), ("name",), f"{names[path.stem.lower()]} has the same name.", "Rename one of them.")
 
 
-def _read(path: Path, file: str) -> tuple[ServerDefinition | None, tuple[Finding, ...]]:
+def _read(path: Path, file: str, directory: Path, settings: Settings) -> tuple[ServerDefinition | None, tuple[Finding, ...]]:
     written: Document = read_file(path, file)
     conversion = converted(_named(written.root, path.stem), ServerDefinition, DEFINITION_RULES)
     definition = conversion.value
@@ -142,6 +143,10 @@ def _read(path: Path, file: str) -> tuple[ServerDefinition | None, tuple[Finding
     if isinstance(definition, ServerDefinition) and definition.name != path.stem:
         remedy = f"Remove `name`, or write {path.stem}."
         findings += (found(conversion.place_of(("name",)), ("name",), "The name differs from the name of the file.", remedy),)
+    if isinstance(definition, ServerDefinition) and definition.stdio is not None and not findings:
+        for complaint in exposed(definition.stdio, directory, settings):
+            key: Key = ("stdio", *complaint.key)
+            findings += (found(conversion.place_of(key), key, complaint.problem, complaint.remedy),)
     return definition, findings
 
 
@@ -164,7 +169,20 @@ def _who_answers(definition: ServerDefinition) -> Iterator[Complaint]:
     return _filled_in(definition, ("owner", "contact", "tenant"), "Write it out: every server has an owner, a contact and a tenant.")
 
 
+def _one_way_in(definition: ServerDefinition) -> Iterator[Complaint]:
+    if definition.stdio is None and not definition.url:
+        yield Complaint(("url",), "The key is missing.", "Add it: it holds the MCP endpoint. Or add `stdio`, for a program to be started.")
+    if definition.stdio is None:
+        return
+    for name, given in (("url", definition.url), ("networks", definition.networks), ("credential", definition.credential)):
+        if given:
+            problem = "The server is started by the gateway (`stdio`), so nothing is connected to."
+            yield Complaint((name,), problem, "Keep `stdio`, with secrets under `stdio.secrets`, or keep `url`.")
+
+
 def _address(definition: ServerDefinition) -> Iterator[Complaint]:
+    if not definition.url:
+        return
     try:
         address = web_address(definition.url)
     except ValueError as unreadable:
@@ -187,7 +205,7 @@ def _address_problems(address: WebAddress) -> Iterator[tuple[str, str]]:
 
 
 def _references(credential: BearerCredential) -> Iterator[Complaint]:
-    if _REFERENCE.fullmatch(credential.bearer) is None:
+    if REFERENCE.fullmatch(credential.bearer) is None:
         # The text is not repeated: it may be the secret itself.
         yield Complaint(
             ("bearer",), "This is not a reference to a secret.", "Write env:NAME or file:PATH; the secret itself never stands here."
@@ -227,12 +245,21 @@ def _tool_scopes(review: ToolReview) -> Iterator[Complaint]:
 
 
 def _waiver(waiver: Waiver) -> Iterator[Complaint]:
-    if waiver.rule != UNAUTHENTICATED_WRITES:
-        yield Complaint(("rule",), "There is no such rule to set aside.", f"The only one is `{UNAUTHENTICATED_WRITES}`.")
+    if waiver.rule not in {UNAUTHENTICATED_WRITES, UNSANDBOXED_STDIO}:
+        remedy = f"There are `{UNAUTHENTICATED_WRITES}` and `{UNSANDBOXED_STDIO}`."
+        yield Complaint(("rule",), "There is no such rule to set aside.", remedy)
     yield from _filled_in(waiver, ("reason", "granted_by"), "Write it out: a waiver has a reason and a person who answers for it.")
 
 
+def _pointless_waivers(definition: ServerDefinition) -> Iterator[Complaint]:
+    for index, waiver in enumerate(definition.waivers):
+        if waiver.rule == (UNSANDBOXED_STDIO if definition.stdio is None else UNAUTHENTICATED_WRITES):
+            yield Complaint(("waivers", index), "The rule does not hold for this server, so nothing is set aside.", "Remove the waiver.")
+
+
 def _unauthenticated_writes(definition: ServerDefinition) -> Iterator[Complaint]:
+    if definition.stdio is not None:
+        return  # nobody but the gateway holds its stdin
     if definition.credential is not None or any(waiver.rule == UNAUTHENTICATED_WRITES for waiver in definition.waivers):
         return
     for name, review in definition.tools.items():
@@ -246,6 +273,7 @@ def _unauthenticated_writes(definition: ServerDefinition) -> Iterator[Complaint]
 
 
 DEFINITION_RULES: Rules = {
+    **PROGRAM_RULES,
     BearerCredential: (Rule((("bearer",),), _references),),
     ToolReview: (
         Rule((("call_timeout_seconds",),), _tool_bounds),
@@ -254,11 +282,13 @@ DEFINITION_RULES: Rules = {
     Waiver: (Rule((("rule",), ("reason",), ("granted_by",)), _waiver),),
     ServerDefinition: (
         Rule((("owner",), ("contact",), ("tenant",)), _who_answers),
+        Rule((("url",), ("stdio",), ("networks",), ("credential",)), _one_way_in),
         Rule((("url",),), _address),
         Rule((("networks",),), _networks),
         Rule((("connect_timeout_seconds",), ("call_timeout_seconds",)), _bounds),
         Rule((("tools",),), _tool_names),
-        Rule((("tools",), ("credential",), ("waivers",)), _unauthenticated_writes),
+        Rule((("stdio",), ("waivers",)), _pointless_waivers),
+        Rule((("tools",), ("credential",), ("waivers",), ("stdio",)), _unauthenticated_writes),
     ),
 }
 

@@ -205,6 +205,8 @@ Absent on a loopback bind, it follows `listen`."""
     """Directory of the ledger and of keys; a relative path counts from the deployment directory."""
     servers_dir: Annotated[str, msgspec.Meta(min_length=1)] = "servers"
     """Directory of server definitions and their pins."""
+    packages_dir: Annotated[str, msgspec.Meta(min_length=1)] = "packages"
+    """What is installed for stdio servers, as `<ecosystem>/<name>/<version>`: beside the data, since the gateway installs nothing."""
     policies_dir: Annotated[str, msgspec.Meta(min_length=1)] = "policies"
     """Directory of policies and their decision tables."""
     listen: Listen = Listen()

@@ -18,7 +18,7 @@ from customhouse.core.naming import addresses, alias_of, aliases
 from customhouse.core.policy import ActionRef, Policy
 from customhouse.core.protocol.entries import translated_tool
 from customhouse.core.protocol.paramheaders import HeaderParameter, header_parameters
-from customhouse.core.protocol.revisions import ERA_OF, NEWEST_LEGACY
+from customhouse.core.protocol.revisions import ERA_OF, NEWEST_LEGACY, NEWEST_MODERN
 from customhouse.core.protocol.uritemplate import Template, compile_template
 from customhouse.core.refusal import Reason, Refused
 from customhouse.core.schemas import Schema, compile_schema
@@ -40,6 +40,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     effect: str = "read"
     changes_things: bool = False
     scopes: frozenset[str] = frozenset()
+    revision: str = NEWEST_MODERN
+    """The revision that the entry was captured in."""
 
 
 class Tool:
@@ -69,6 +71,7 @@ class Tool:
             review.effect.value,
             review.effect.changes_things,
             frozenset(review.scopes),
+            revision,
         )
         self._schema: Schema | None = None
         self._parameters: tuple[HeaderParameter, ...] | None = None
@@ -100,6 +103,7 @@ class Prompt:
     definition: Mapping[str, Any]
     pin_digest: str
     action: ActionRef
+    revision: str
 
     @property
     def name(self) -> str:
@@ -109,7 +113,8 @@ class Prompt:
     @property
     def entry(self) -> Entry:
         """What the steps of a call need to know."""
-        return Entry(self.server, "prompt", self.name, self.name, self.pin_digest, self.action, self.server.call_timeout_seconds)
+        seconds = self.server.call_timeout_seconds
+        return Entry(self.server, "prompt", self.name, self.name, self.pin_digest, self.action, seconds, revision=self.revision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +125,7 @@ class Resource:
     definition: Mapping[str, Any]
     pin_digest: str
     action: ActionRef
+    revision: str
     template: Template | None = None
 
     def entry(self, uri: str, policy: Policy) -> Entry:
@@ -127,7 +133,8 @@ class Resource:
         kind, pinned, action = "resource", self.definition.get("uri", ""), self.action
         if self.template is not None:
             kind, pinned, action = "template", self.definition["uriTemplate"], policy.resource(self.server.name, uri)
-        return Entry(self.server, kind, uri, pinned, self.pin_digest, action, self.server.call_timeout_seconds)
+        seconds = self.server.call_timeout_seconds
+        return Entry(self.server, kind, uri, pinned, self.pin_digest, action, seconds, revision=self.revision)
 
 
 @dataclass(frozen=True)
@@ -207,11 +214,11 @@ def offer(definition: ServerDefinition, pin: Pin, policy: Policy) -> Offer:
         definition,
         manifest,
         tuple(Tool(definition, t, definition.tools[t["name"]], pin.digest, policy.tool(server, t["name"]), revision) for t in tools),
-        tuple(Prompt(definition, p, pin.digest, policy.prompt(server, p["name"])) for p in sound.prompts),
+        tuple(Prompt(definition, p, pin.digest, policy.prompt(server, p["name"]), revision) for p in sound.prompts),
         tuple(
-            [Resource(definition, r, pin.digest, policy.resource(server, r["uri"])) for r in sound.resources]
+            [Resource(definition, r, pin.digest, policy.resource(server, r["uri"]), revision) for r in sound.resources]
             + [
-                Resource(definition, t, pin.digest, policy.resource(server, t["uriTemplate"]), compile_template(t["uriTemplate"]))
+                Resource(definition, t, pin.digest, policy.resource(server, t["uriTemplate"]), revision, compile_template(t["uriTemplate"]))
                 for t in sound.resource_templates
             ]
         ),

@@ -6,7 +6,7 @@ Clients see pins only.
 
 import enum
 import hashlib
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import rfc8785
@@ -43,11 +43,15 @@ class ToolReview(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     """First byte in to last byte out of one call of this tool; absent: the server's."""
 
 
+UNAUTHENTICATED_WRITES = "unauthenticated-writes"
+UNSANDBOXED_STDIO = "unsandboxed-stdio"
+
+
 class Waiver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A rule of the gateway that an operator set aside for one server, in plain sight."""
 
     rule: str
-    """The rule set aside; `unauthenticated-writes` is the only one so far."""
+    """The rule set aside: `unauthenticated-writes` or `unsandboxed-stdio`."""
     reason: str
     """Why, in a sentence that a colleague understands at 3 a.m."""
     granted_by: str
@@ -59,6 +63,62 @@ class BearerCredential(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     bearer: str
     """`env:NAME` or `file:PATH`; a relative path counts from the directory of the configuration."""
+
+
+class Package(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is installed, pinned by its content."""
+
+    ecosystem: Literal["pypi", "npm"]
+    """Where the package comes from; for people and inventories, the gateway itself installs nothing."""
+    name: str
+    """The package's name there."""
+    version: str
+    """The exact version that was reviewed."""
+    digest: str
+    """`sha256:` and 64 hexadecimal digits over the installed tree; `customhouse servers digest` computes it."""
+
+
+class ProcessLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How much of the machine one running server may take. There is no value for unlimited."""
+
+    memory_bytes: Annotated[int, msgspec.Meta(ge=16_777_216, le=1_099_511_627_776)] = 1_073_741_824
+    """Memory of the whole server where a cgroup can be made, private memory of each of its processes everywhere. 1 GiB is ten times what \
+the reference servers take."""
+    processes: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 128
+    """Processes and threads at once. A Node server starts with about a dozen; 128 leaves room for the programs it runs."""
+    open_files: Annotated[int, msgspec.Meta(ge=16, le=1_000_000)] = 1_024
+    """Open files and sockets of one process: the usual soft limit of Linux."""
+    file_bytes: Annotated[int, msgspec.Meta(ge=1, le=1_099_511_627_776)] = 268_435_456
+    """The largest file it may write: 256 MiB, beyond what a tool result can carry."""
+    tmp_bytes: Annotated[int, msgspec.Meta(ge=65_536, le=1_099_511_627_776)] = 67_108_864
+    """Its private /tmp, which is memory: 64 MiB."""
+    cpu_seconds: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)] | None = None
+    """CPU time of one of its processes over its whole life, then it is ended. Absent, since a server lives as long as the gateway."""
+
+
+class StdioProgram(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A server that the gateway starts itself, in a sandbox, and speaks to over stdin and stdout."""
+
+    package: Package
+    """What is installed, pinned by its content."""
+    installed: str = ""
+    """Directory of the installed tree; a relative path counts from the deployment directory. Empty: \
+`<packages_dir>/<ecosystem>/<name>/<version>`."""
+    argv: tuple[str, ...]
+    """The command as a list, never read by a shell. The first entry is a path in the installed tree (`bin/notes`) or an absolute one that \
+the sandbox holds (`/usr/bin/node`). Relative paths count from the tree, which is the working directory."""
+    environment: dict[str, str] = {}
+    """Environment variables by literal value. Beside these and `secrets` there are HOME, LANG and PATH, nothing of the gateway's."""
+    secrets: dict[str, str] = {}
+    """Environment variables by reference, `env:NAME` or `file:PATH`: read at the start of the server, blanked on its stderr."""
+    read_only_paths: tuple[str, ...] = ()
+    """Absolute paths outside the tree that the server may read, at the same place in the sandbox: an interpreter, a data directory."""
+    writable_paths: tuple[str, ...] = ()
+    """Absolute paths that the server may also change. Everything else but /tmp is read-only."""
+    hosts: tuple[str, ...] = ()
+    """Hosts that the server needs to reach. The sandbox has no network yet, so a definition that lists any is refused."""
+    limits: ProcessLimits = ProcessLimits()
+    """How much of the machine it may take."""
 
 
 class ServerDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -74,8 +134,10 @@ class ServerDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """The tenant whose callers may be granted this server; everybody else sees nothing."""
     description: str = ""
     """One sentence for listings."""
-    url: str
-    """The MCP endpoint over Streamable HTTP: https, or http to loopback only."""
+    url: str = ""
+    """The MCP endpoint: https, or http to loopback only. A server has either this or `stdio`."""
+    stdio: StdioProgram | None = None
+    """The program that the gateway starts and speaks to over stdin and stdout. A server has either this or `url`."""
     networks: tuple[str, ...] = ()
     """Private networks (CIDR) that `url` may resolve to, beside public addresses. Loopback needs no entry if `url` names it."""
     credential: BearerCredential | None = None
@@ -92,8 +154,19 @@ class ServerDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """Calls in flight at this server at once; more are refused as busy."""
     max_result_bytes: int = 4_194_304
     """The largest single message from the server: 4 MiB, the default body limit of the official SDK."""
+    bridges: bool = True
+    """Clients of the other era may be asked for input by this server: a call waits for them while they are asked, within the settings
+    `bridges`. Off: the server is told that such clients can be asked nothing."""
     waivers: tuple[Waiver, ...] = ()
     """Rules set aside for this server; they show in every listing."""
+
+    @property
+    def where(self) -> str:
+        """Where the server is found, for listings."""
+        if self.stdio is None:
+            return self.url
+        package = self.stdio.package
+        return f"stdio {package.ecosystem}/{package.name} {package.version}"
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

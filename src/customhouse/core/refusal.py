@@ -242,6 +242,25 @@ class Reason(enum.Enum):
     DRAINING = Row(Fault.GATEWAY, True, -32603, 503, "The gateway is shutting down.", "Try again; another instance may answer.")
 
     # The upstream.
+    PACKAGE_CHANGED = Row(
+        Fault.OPERATOR,
+        False,
+        1409,
+        200,
+        "What is installed for this server is not what was approved, so it is not started.",
+        "Tell the owner of the server; `customhouse servers digest` shows what is installed.",
+    )
+    SANDBOX_UNAVAILABLE = Row(
+        Fault.OPERATOR,
+        False,
+        1502,
+        200,
+        "The server cannot be contained on this machine, so it is not started.",
+        "Tell the operator; `customhouse doctor` says what is missing.",
+    )
+    SERVER_NOT_STARTED = Row(
+        Fault.OPERATOR, True, 1502, 200, "The program of the server could not be started.", "Tell the owner of the server."
+    )
     UPSTREAM_UNREACHABLE = Row(
         Fault.UPSTREAM, True, 1502, 200, "The server cannot be reached.", "Try again later, or tell the owner of the server."
     )

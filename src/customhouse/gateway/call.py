@@ -51,6 +51,16 @@ class Call(msgspec.Struct, gc=False):
     """What the session said so far."""
 
     @property
+    def revision(self) -> str:
+        """The revision that the client is answered in."""
+        return self.message.revision if self.session is None else self.session.revision
+
+    @property
+    def conversation(self) -> str:
+        """Which of the caller's conversations this is, for servers that remember one; a modern client has none."""
+        return "" if self.session is None else self.session.key
+
+    @property
     def peer(self) -> Peer:
         """Whom a legacy client's words between requests belong to: its session, or its authorisation context where it has none."""
         return self.caller.context_digest if self.session is None else self.session.key, self.endpoint.path

@@ -29,9 +29,10 @@ from customhouse.gateway.call import JSON, Answer, Call, encode
 from customhouse.gateway.conversations import SESSION_HEADER, Conversations
 from customhouse.gateway.live import Live, View
 from customhouse.gateway.relay import Relay
+from customhouse.gateway.rounds import Rounds
 from customhouse.gateway.session import Peers
 from customhouse.gateway.trail import comes_from, opened
-from customhouse.ports.traffic import Clock, Ledger, Upstreams, Verifier
+from customhouse.ports.traffic import Clock, Ledger, Verifier
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class Exchange:
     live: Live
     verifier: Verifier
     admission: Admission
-    upstreams: Upstreams
+    rounds: Rounds
     ledger: Ledger
     clock: Clock
     new_id: Callable[[], str]
@@ -71,7 +72,7 @@ class Exchange:
 
     def __post_init__(self) -> None:
         self._peers = Peers()
-        relay = Relay(self.live, self.admission, self.upstreams, self.ledger, self.clock, self.argument_key, self._peers, self._challenge)
+        relay = Relay(self.live, self.admission, self.rounds, self.ledger, self.clock, self.argument_key, self._peers, self._challenge)
         self._lists: dict[tuple[View, int, str, str, str, str], bytes] = {}
         self._methods: Mapping[str, Callable[[Call], Awaitable[Answer | None]]] = {
             "initialize": self._open_session,

@@ -4,7 +4,7 @@ The steps 4 to 9 of a call's life; `exchange.py` has what comes before and the o
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -14,17 +14,21 @@ import msgspec
 from customhouse.core.catalogue import Endpoint, Entry, Resource, Tool
 from customhouse.core.manifest import Era
 from customhouse.core.permit import Permit, permit
+from customhouse.core.protocol.interaction import input_required
 from customhouse.core.protocol.paramheaders import headers_for, mismatch
-from customhouse.core.protocol.results import relayed, relayed_error, tool_error
-from customhouse.core.protocol.revisions import META_CAPABILITIES, META_CLIENT, META_LOG_LEVEL, META_VERSION, PREFIX
+from customhouse.core.protocol.results import answer_bytes, relayed, relayed_error, tool_error
+from customhouse.core.protocol.revisions import ERA_NAMES, META_CAPABILITIES, META_CLIENT, META_LOG_LEVEL, META_VERSION, PREFIX
+from customhouse.core.protocol.translation import translated_error, translated_params, translated_result
 from customhouse.core.refusal import Reason, Refused
 from customhouse.gateway.admission import Admission
 from customhouse.gateway.arrival import Arrival
 from customhouse.gateway.call import JSON, Answer, Call, encode
 from customhouse.gateway.live import Live
-from customhouse.gateway.session import Peers, severe_enough
+from customhouse.gateway.passing import Passing
+from customhouse.gateway.rounds import Rounds, Wanted, may_ask
+from customhouse.gateway.session import Peers
 from customhouse.gateway.trail import intent_of, means
-from customhouse.ports.traffic import Ask, Clock, Ledger, Upstreams
+from customhouse.ports.traffic import Ask, Clock, Ledger, UpstreamAnswer
 
 _canonical = msgspec.json.Encoder(order="sorted").encode
 
@@ -48,7 +52,7 @@ class Relay:
 
     live: Live
     admission: Admission
-    upstreams: Upstreams
+    rounds: Rounds
     ledger: Ledger
     clock: Clock
     argument_key: bytes
@@ -150,21 +154,23 @@ class Relay:
                 await self.ledger.append(
                     intent_of(trail, self.clock.now(), int((self.clock.monotonic() - call.arrival.started) * 1e6)), durable=True
                 )
-            trail.upstream_era = trail.era
             least = self._least_level(call)
+            revision = call.revision
             ask = Ask(
                 message.method,
-                params,
+                params if revision == entry.revision else translated_params(params, message.method, entry.revision, revision),
                 message.era,
                 call.arrival.started + entry.call_timeout_seconds,
                 {} if message.meta.keys() <= OF_THE_HOP else travelling_meta(message.meta),
                 message.progress_token is not None,
                 least if message.era is Era.MODERN else "",
                 mirrored,
+                may_ask(call, entry),
+                call.conversation,
             )
             began = self.clock.monotonic()
             try:
-                answered = await self.upstreams.call(granted, ask, Passing(call, least))
+                answered = await self.rounds.ask(call, entry, granted, ask, Passing(call, least))
             finally:
                 trail.upstream_us = int((self.clock.monotonic() - began) * 1e6)
         except asyncio.CancelledError:
@@ -175,9 +181,21 @@ class Relay:
             if legacy:
                 self.peers.finish(call.peer, message.id, call.reply)
             self.admission.called(entry.server)
+        return self._answer(call, entry, answered)
+
+    def _answer(self, call: Call, entry: Entry, answered: UpstreamAnswer | Wanted) -> Answer:
+        message, trail, info = call.message, call.trail, call.view.server_info
+        if isinstance(answered, Wanted):
+            trail.outcome = "input_required"
+            return Answer(200, JSON, answer_bytes(message.id, encode(input_required(answered.questions, answered.state, info))))
+        server = answered.revision or entry.revision
+        trail.upstream_era = ERA_NAMES[server]
         if answered.error is not None:
-            return self._relayed_error(call, answered.error)
-        result, is_error = relayed(answered.result or {}, message.era, message.method, call.view.server_info)
+            return self._relayed_error(call, entry, answered.error, server)
+        members, revision = answered.result or {}, call.revision
+        if server != revision:
+            members = translated_result(members, message.method, server, revision)
+        result, is_error = relayed(members, message.era, message.method, info)
         trail.outcome = "tool_error" if is_error else "answered"
         return Answer(200, JSON, encode({"jsonrpc": "2.0", "id": message.id, "result": result}))
 
@@ -188,39 +206,14 @@ class Relay:
             return level
         return call.remembered.log_level or self.peers.level(call.peer)
 
-    def _relayed_error(self, call: Call, error: dict[str, Any]) -> Answer:
-        status, translated = relayed_error(error, call.message.era)
+    def _relayed_error(self, call: Call, entry: Entry, error: dict[str, Any], server: str) -> Answer:
+        said = translated_error(error, call.message.method, server, call.revision, entry.name if entry.kind != "tool" else "")
+        status, translated = relayed_error(said, call.message.era)
         if error["code"] in (-32020, -32022):
             raise Refused(Reason.UPSTREAM_BROKE_PROTOCOL, note=f"error {error['code']} for the gateway's own request")
         call.trail.outcome = "server_error"
         call.trail.note = f"server error {error['code']}"
         return Answer(status, JSON, encode({"jsonrpc": "2.0", "id": call.message.id, "error": translated}))
-
-
-class Passing:
-    """Passes progress and log messages of one call on to its caller."""
-
-    __slots__ = ("_call", "_least")
-
-    def __init__(self, call: Call, least: str) -> None:
-        self._call = call
-        self._least = least
-
-    def notify(self, method: str, params: dict[str, Any]) -> None:
-        """See `ports.traffic.Listener`. The caller's own progress token takes the place of the gateway's."""
-        if method == "notifications/progress":
-            params["progressToken"] = self._call.message.progress_token
-        elif not self._least or not severe_enough(params.get("level"), self._least):
-            return
-        self._call.reply.event(encode({"jsonrpc": "2.0", "method": method, "params": params}))
-
-    def room(self) -> Awaitable[None] | None:
-        """See `ports.traffic.Listener`."""
-        return self._call.reply.room()
-
-    async def ask(self, method: str, params: dict[str, Any], revision: str) -> dict[str, Any]:
-        """See `ports.traffic.Listener`. Nothing is declared to servers yet, so nothing gets here."""
-        return {"error": {"code": -32601, "message": "The client does not offer this."}}
 
 
 def travelling(params: Mapping[str, Any], own: dict[str, Any]) -> dict[str, Any]:

@@ -4,13 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Protocol
 
+from customhouse.core.launch import Launch
+
 
 class LineTooLong(Exception):
     """A server wrote a line to stdout that is longer than its definition allows; nothing after it is read."""
 
 
 class Child(Protocol):
-    """A running stdio server and everything it started. One task writes, one reads."""
+    """A running stdio server and everything it started. One task writes, one reads; `end` is called for each, also when it is gone."""
 
     server: str
     ended: asyncio.Future[int]
@@ -43,3 +45,14 @@ class Child(Protocol):
 
     def kill(self) -> None:
         """SIGKILL everything the server started, now."""
+
+
+class Sandboxes(Protocol):
+    """Starts stdio servers. Nothing that was started outlives the gateway, however that ends."""
+
+    async def start(self, launch: Launch) -> Child:
+        """Compare the installed tree with its digest, then start the server.
+
+        Raises `Refused`: PACKAGE_CHANGED, SANDBOX_UNAVAILABLE where the server cannot be contained as its definition says, and
+        SERVER_NOT_STARTED where the program cannot be executed.
+        """

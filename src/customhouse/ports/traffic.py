@@ -1,6 +1,6 @@
 """What the data plane asks of the world."""
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -107,7 +107,7 @@ class Hearing(Protocol):
 class Upstreams(Protocol):
     """The MCP servers, as far as a permit or an errand reaches."""
 
-    async def call(self, authority: Permit | Errand, ask: Ask, listener: Listener) -> UpstreamAnswer:
+    def call(self, authority: Permit | Errand, ask: Ask, listener: Listener) -> Coroutine[Any, Any, UpstreamAnswer]:
         """Ask the server and wait for its answer. A cancelled wait cancels the work at the server.
 
         Raises `Refused` with a reason of the upstream section of the table, or ERA_UNSUPPORTED.

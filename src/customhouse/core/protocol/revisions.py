@@ -19,6 +19,9 @@ NEWEST_MODERN = MODERN_REVISIONS[0]
 
 ERA_OF = dict.fromkeys(LEGACY_REVISIONS, Era.LEGACY) | dict.fromkeys(MODERN_REVISIONS, Era.MODERN)
 
+ERA_NAMES = {revision: era.value for revision, era in ERA_OF.items()}
+"""How each revision's era is written in records."""
+
 ASSUMED_LEGACY = "2025-03-26"
 """What a legacy request without a version header speaks (2025-06-18, basic/transports, Protocol Version Header)."""
 

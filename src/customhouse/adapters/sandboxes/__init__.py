@@ -1,0 +1,1 @@
+"""Sandboxes: how a stdio server is started so that it can do no harm."""
