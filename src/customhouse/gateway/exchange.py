@@ -27,6 +27,8 @@ from customhouse.gateway.admission import Admission
 from customhouse.gateway.arrival import Arrival, Reply
 from customhouse.gateway.call import JSON, Answer, Call, encode
 from customhouse.gateway.conversations import SESSION_HEADER, Conversations
+from customhouse.gateway.kept import Kept
+from customhouse.gateway.listening import Listening
 from customhouse.gateway.live import Live, View
 from customhouse.gateway.relay import Relay
 from customhouse.gateway.rounds import Rounds
@@ -73,11 +75,15 @@ class Exchange:
     def __post_init__(self) -> None:
         self._peers = Peers()
         relay = Relay(self.live, self.admission, self.rounds, self.ledger, self.clock, self.argument_key, self._peers, self._challenge)
+        self.listening = Listening(self.live, relay, self.admission, self.conversations, self.clock)
         self._lists: dict[tuple[View, int, str, str, str, str], bytes] = {}
         self._methods: Mapping[str, Callable[[Call], Awaitable[Answer | None]]] = {
             "initialize": self._open_session,
             "server/discover": self._greet,
             "ping": self._ping,
+            "subscriptions/listen": self.listening.listen,
+            "resources/subscribe": self.listening.subscribe,
+            "resources/unsubscribe": self.listening.unsubscribe,
             "logging/setLevel": self._set_level,
             "tools/list": self._list,
             "prompts/list": self._list,
@@ -194,6 +200,8 @@ class Exchange:
         basic/transports, Protocol Version Header)."""
         session, call.remembered = await self.conversations.enter(call.arrival.headers[SESSION_HEADER], call.caller, call.endpoint.path)
         call.session = session
+        if not call.message.is_notification:
+            call.reply.keeper = Kept(self.conversations.streams, session, self.new_id())
         call.trail.revision = session.revision
         if call.message.revision != session.revision:
             call.message = msgspec.structs.replace(call.message, revision=session.revision)
@@ -206,6 +214,21 @@ class Exchange:
         await self.conversations.end(session)
         trail.outcome = "accepted"
         return Answer(200, b"", b"")
+
+    async def open_downlink(self, arrival: Arrival, reply: Reply, trail: Record) -> None:
+        """A client listens to its session with GET, or comes back for what it missed (2025-11-25, basic/transports, Listening for Messages
+        from the Server, Resumability and Redelivery)."""
+        caller, endpoint = await self._without_message(arrival, trail, "GET")
+        accept = arrival.headers.get(b"accept", b"").lower()
+        if b"text/event-stream" not in accept and b"*/*" not in accept:
+            raise Refused(Reason.NOT_ACCEPTABLE)
+        session, _ = await self.conversations.enter(arrival.headers[SESSION_HEADER], caller, endpoint.path)
+        trail.revision = session.revision
+        last_event_id = arrival.headers.get(b"last-event-id", b"").decode("latin-1")
+        if last_event_id:
+            await self.listening.resume(session, last_event_id, reply, trail)
+        else:
+            await self.listening.downlink(session, caller, reply, self.new_id(), trail)
 
     async def _without_message(self, arrival: Arrival, trail: Record, method: str) -> tuple[Caller, Endpoint]:
         """The door, who, and how often, for a request of a legacy session that says nothing in its body."""
