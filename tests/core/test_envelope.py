@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from customhouse.core.manifest import Era
-from customhouse.core.protocol.envelope import Agreed, InEnvelope, Message, read_message
+from customhouse.core.protocol.envelope import Agreed, InEnvelope, Message, Said, read_message
 from customhouse.core.protocol.revisions import META_CAPABILITIES, META_CLIENT, META_LOG_LEVEL, META_VERSION
 from customhouse.core.refusal import Reason, Refused
 
@@ -26,7 +26,9 @@ def legacy(method: str = "tools/list", **params: Any) -> dict[str, Any]:
 
 
 def read(message: object, headers: dict[bytes, bytes] | None = None) -> Message:
-    return read_message(json.dumps(message).encode(), headers or {}, Agreed())
+    found = read_message(json.dumps(message).encode(), headers or {}, Agreed())
+    assert isinstance(found, Message)
+    return found
 
 
 def refused(message: object, headers: dict[bytes, bytes] | None = None) -> Refused:
@@ -184,6 +186,23 @@ def test_a_header_of_a_notification_must_not_contradict_it() -> None:
 # The envelope
 
 
+ANSWERS = [{"result": {"action": "accept"}}, {"error": {"code": -1, "message": "no"}}]
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_an_answer_of_a_legacy_client_is_read_as_one(answer: dict[str, Any]) -> None:
+    found = read_message(json.dumps({"jsonrpc": "2.0", "id": "q-1", **answer}).encode(), {}, Agreed())
+    assert isinstance(found, Said)
+    assert (found.id, found.answer) == ("q-1", answer)
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_an_answer_of_a_modern_client_is_refused(answer: dict[str, Any]) -> None:  # GW-25
+    with pytest.raises(Refused) as caught:
+        read_message(json.dumps({"jsonrpc": "2.0", "id": 1, **answer}).encode(), VERSION, Agreed())
+    assert caught.value.reason is Reason.INVALID_MESSAGE
+
+
 @pytest.mark.parametrize(
     "message",
     [
@@ -200,8 +219,12 @@ def test_a_header_of_a_notification_must_not_contradict_it() -> None:
         pytest.param({**legacy(), "id": []}, id="id a list"),
         pytest.param({"jsonrpc": "2.0", "id": 1}, id="no method"),
         pytest.param({**legacy(), "method": None}, id="method null"),
-        pytest.param({"jsonrpc": "2.0", "id": 1, "result": {}}, id="GW-25 answer"),
-        pytest.param({"jsonrpc": "2.0", "id": 1, "error": {"code": 1, "message": ""}}, id="GW-25 error"),
+        pytest.param({"jsonrpc": "2.0", "id": 1, "result": {}, "error": {"code": 1, "message": ""}}, id="an answer of both kinds"),
+        pytest.param({"jsonrpc": "2.0", "result": {}}, id="an answer to nothing"),
+        pytest.param({"jsonrpc": "2.0", "id": None, "result": {}}, id="an answer to null"),
+        pytest.param({"jsonrpc": "2.0", "id": 1, "result": []}, id="a result that is a list"),
+        pytest.param({"jsonrpc": "2.0", "id": 1, "error": {"code": "1", "message": ""}}, id="an error whose code is text"),
+        pytest.param({"jsonrpc": "2.0", "id": 1, "error": {"code": 1}}, id="an error without a message"),
         pytest.param({**legacy(), "result": {}}, id="request and answer in one"),
     ],
 )

@@ -294,11 +294,16 @@ def rounds_over(servers: Upstreams, clock: Clock, new_id: Callable[[], str], max
 class World:
     """One gateway: portal `/mcp` over `notes` and `foreign`, and each of them alone."""
 
-    def __init__(self, rules: str = RULES, rate: Rate = MANY, argument_key: bytes = b"k" * 32) -> None:
-        servers = (NOTES, FOREIGN)
-        pins = {
-            server.name: Pin(server=server.name, revision="2026-07-28", digest=digest_of(MANIFEST), manifest=MANIFEST) for server in servers
-        }
+    def __init__(
+        self,
+        rules: str = RULES,
+        rate: Rate = MANY,
+        argument_key: bytes = b"k" * 32,
+        pinned: str = "2026-07-28",
+        notes: ServerDefinition = NOTES,
+    ) -> None:
+        servers = (notes, FOREIGN)
+        pins = {server.name: Pin(server=server.name, revision=pinned, digest=digest_of(MANIFEST), manifest=MANIFEST) for server in servers}
         policy = compile_policy({"rules.cedar": rules}, policy_servers(servers, pins))
         offers = [offer(server, pins[server.name], policy) for server in servers]
         endpoints = [portal_endpoint("default", offers, PUBLIC), *(server_endpoint(one, PUBLIC) for one in offers)]

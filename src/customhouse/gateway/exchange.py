@@ -16,7 +16,7 @@ from customhouse.core.catalogue import Endpoint
 from customhouse.core.identity import Caller
 from customhouse.core.listing import greeting, listed
 from customhouse.core.manifest import Era
-from customhouse.core.protocol.envelope import InEnvelope, Message, read_message
+from customhouse.core.protocol.envelope import InEnvelope, Message, Said, read_message
 from customhouse.core.protocol.origin import check_origin
 from customhouse.core.protocol.results import answer_around, answer_bytes, refusal, stamped
 from customhouse.core.protocol.revisions import ERA_OF, LOG_LEVELS, NAMED_BY
@@ -142,6 +142,8 @@ class Exchange:
 
         # 4. What is said, strictly read, and the headers against it.
         message = read_message(arrival.body, arrival.headers, passed.agreed)
+        if isinstance(message, Said):
+            return await self._hear(message, arrival, caller, endpoint, trail)
         trail.method, trail.era, trail.revision = message.method, ERA_WORD[message.era is Era.MODERN], message.revision
         if message.is_notification and message.method not in NOTIFICATIONS:
             trail.method = "notifications/other"  # a name that a client made up stays out of labels
@@ -184,6 +186,15 @@ class Exchange:
         if scopes:
             parts.append(f'scope="{" ".join(scopes)}"')
         return "WWW-Authenticate", "Bearer " + ", ".join(parts)
+
+    async def _hear(self, said: Said, arrival: Arrival, caller: Caller, endpoint: Endpoint, trail: Record) -> Answer:
+        """What a legacy client answers to a question; an answer to nothing that its session was asked means nothing."""
+        trail.method, trail.era = "response", Era.LEGACY.value
+        session, _ = await self.conversations.enter(arrival.headers.get(SESSION_HEADER, b""), caller, endpoint.path)
+        trail.revision = session.revision
+        self.rounds.questions.answered(session.key, said.id, said.answer)
+        trail.outcome = "accepted"
+        return Answer(202, b"", b"")
 
     # Answered from the view
 

@@ -454,6 +454,8 @@ class StreamableServer:
             raise Refused(Reason.RESULT_TOO_LARGE, {"allowedBytes": self.definition.max_result_bytes})
         if kind != b"application/json":
             raise Refused(Reason.UPSTREAM_FAILED, note=f"status {reply.status}, {kind.decode('latin-1')[:80]}")
+        if reply.status == 200 and (result := plain_result(body, own_id)) is not None:
+            return UpstreamAnswer(result)
         message = read_answer(body)
         if reply.status != 200 and message.id is None and "error" in message.members:
             return UpstreamAnswer(None, message.error())  # an error that no request id could be read for

@@ -83,7 +83,15 @@ class Agreed:
         self.revision = ""
 
 
-def read_message(body: bytes, headers: Mapping[bytes, bytes], agreed: Agreed) -> Message:
+class Said(msgspec.Struct, frozen=True, gc=False):
+    """A legacy client's answer to a request of the gateway."""
+
+    id: str | int
+    answer: dict[str, Any]
+    """`{"result": {...}}` or `{"error": {"code": ..., "message": ...}}`."""
+
+
+def read_message(body: bytes, headers: Mapping[bytes, bytes], agreed: Agreed) -> Message | Said:
     """The message of a POST body, with its headers held against it. `agreed` belongs to these very headers.
 
     Raises `Refused`: MALFORMED_JSON, INVALID_MESSAGE, INVALID_PARAMS, HEADER_MISMATCH, UNSUPPORTED_VERSION or UNKNOWN_METHOD. A refusal
@@ -96,7 +104,7 @@ def read_message(body: bytes, headers: Mapping[bytes, bytes], agreed: Agreed) ->
     if value.get("jsonrpc") != "2.0":
         raise _invalid('`jsonrpc` is not "2.0".')
     if not _ANSWER.isdisjoint(value):
-        raise _invalid("The gateway asks nothing, so it takes no answers.")
+        return _read_said(value, headers)
     method = value.get("method")
     if type(method) is not str:
         raise _invalid("`method` is not a string.")
@@ -107,6 +115,25 @@ def read_message(body: bytes, headers: Mapping[bytes, bytes], agreed: Agreed) ->
         return _read_params(method, message_id, "id" not in value, value.get("params", {}), headers, agreed)
     except Refused as refused:
         raise InEnvelope(refused, message_id, _era_of(value, headers)) from None
+
+
+def _read_said(value: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> Said:
+    """An answer; only legacy clients are asked in a way that is answered so (2026-07-28, streamable-http, Sending Messages 4)."""
+    if _era_of(value, headers) is Era.MODERN:
+        raise _invalid("A modern client sends no answers.")
+    message_id = value.get("id")
+    if "method" in value or (type(message_id) is not str and type(message_id) is not int):
+        raise _invalid("An answer has an id and no method.")
+    if ("result" in value) == ("error" in value):
+        raise _invalid("An answer has either a result or an error.")
+    if "result" in value:
+        if type(value["result"]) is not dict:
+            raise _invalid("`result` is not an object.")
+        return Said(message_id, {"result": value["result"]})
+    error = value["error"]
+    if type(error) is not dict or type(error.get("code")) is not int or type(error.get("message")) is not str:
+        raise _invalid("`error` is not an object with a code and a message.")
+    return Said(message_id, {"error": error})
 
 
 class InEnvelope(Refused):
