@@ -27,15 +27,15 @@ class Admission:
         self.in_flight = 0
         self.listening = 0
 
-    def enter(self) -> None:
-        """One more request is inside. Raises `Refused` OVERLOADED; every success is followed by one `leave`."""
-        if self.in_flight >= self._max_in_flight:
+    def enter(self, count: int = 1) -> None:
+        """So many more requests are inside. Raises `Refused` OVERLOADED; every success is followed by one `leave` of as many."""
+        if self.in_flight + count > self._max_in_flight:
             raise Refused(Reason.OVERLOADED, {"retryAfterSeconds": 1}, headers=(("Retry-After", "1"),))
-        self.in_flight += 1
+        self.in_flight += count
 
-    def leave(self) -> None:
-        """A request that came in is done."""
-        self.in_flight -= 1
+    def leave(self, count: int = 1) -> None:
+        """Requests that came in are done."""
+        self.in_flight -= count
 
     def step_aside(self) -> None:
         """A request that came in only listens from now on, so it is not in the way of others. Followed by one `step_back`."""
