@@ -20,6 +20,7 @@ from customhouse.adapters.upstreams.endpoint import Endpoint, SessionGone, encod
 from customhouse.adapters.upstreams.overhearing import MAX_URIS, Overhearing
 from customhouse.adapters.upstreams.questions import Asked, own_answer, refusal
 from customhouse.adapters.upstreams.standing import Fate, StandingStream
+from customhouse.adapters.upstreams.stream import OF_ONE_CALL
 from customhouse.core.backoff import RESTED, failed
 from customhouse.core.manifest import Era
 from customhouse.core.protocol.capabilities import declared, declared_to
@@ -69,6 +70,7 @@ class Session:
     __slots__ = (
         "calls",
         "capabilities",
+        "errand",
         "has_id",
         "head",
         "hold",
@@ -99,6 +101,7 @@ class Session:
         """The headers that name the session and its revision."""
         self.head = sessions.endpoint.head + own_head
         self.has_id = b"mcp-session-id" in own_head
+        self.errand = sessions.endpoint.errand
         self.hold = sessions.endpoint.deadlines.hold
         self.release = sessions.endpoint.deadlines.release
         self.initialize_result = result
@@ -120,7 +123,7 @@ class Session:
         self.overhearing.hear(method, params, modern=False)
 
     def hear(self, message: Message) -> None:
-        """A message on the stream that belongs to no call. A question belongs to the only call in flight, if there is just one."""
+        """A message outside of the streams of calls. A question or log message belongs to the only call in flight, if there is just one."""
         method, message_id = message.method, message.id
         if not method:
             return  # an answer to something that a broken stream took along
@@ -128,6 +131,10 @@ class Session:
             if method == "notifications/cancelled":
                 for call in list(self.calls):
                     call.withdraw(message.params().get("requestId"))
+            elif method in OF_ONE_CALL:
+                if len(self.calls) == 1:
+                    (only,) = self.calls
+                    only.notify(method, message.params())
             else:
                 self.overhear(method, message.params())
         elif answer := own_answer(message, self.capabilities):
