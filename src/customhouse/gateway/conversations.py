@@ -34,8 +34,8 @@ class Conversations:
     sessions: Sessions
     streams: Streams
 
-    async def open(self, caller: Caller, endpoint: str, revision: str, message: Message) -> str:
-        """The id of a new session for a client that said `initialize`; the session speaks `revision`.
+    async def open(self, caller: Caller, endpoint: str, revision: str, message: Message) -> tuple[Session, str]:
+        """A new session and its id, for a client that said `initialize`; the session speaks `revision`.
 
         Raises `Refused` TOO_MANY_SESSIONS.
         """
@@ -43,7 +43,7 @@ class Conversations:
         can = declared(said if type(said) is dict else {}, revision)
         session, text = self.ids.mint(caller, endpoint, revision, can, info if type(info) is dict else {})
         await self.sessions.begin(session)
-        return text
+        return session, text
 
     async def enter(self, text: bytes, caller: Caller, endpoint: str) -> tuple[Session, Remembered]:
         """The session that a request names, and what it said so far. Raises `Refused` SESSION_REQUIRED, SESSION_UNKNOWN or
