@@ -35,7 +35,7 @@ class Pair:
         """The answer on the stream."""
         taken = await self.post({"jsonrpc": "2.0", "id": message_id, "method": method, "params": params or {}})
         assert (taken.status, taken.body) == (202, b"")
-        mark = b'"id":%d,' % message_id
+        mark = b'"id":%d' % message_id
         lines = (await heard(self.stream, mark)).split(b"\n")
         answer: dict[str, Any] = msgspec.json.decode(next(line[6:] for line in lines if line.startswith(b"data: {") and mark in line))
         return answer
