@@ -49,7 +49,7 @@ KEPT_FOR_SECONDS = 300.0
 
 
 class Listening:
-    """All open streams of one gateway process; it hears servers by `ports.traffic.Hearing`."""
+    """All open streams of one gateway process."""
 
     def __init__(self, live: Live, relay: Relay, admission: Admission, conversations: Conversations, clock: Clock) -> None:
         self._live = live
@@ -73,13 +73,8 @@ class Listening:
     def __len__(self) -> int:
         return len(self._outlets)
 
-    # Hearing
-
-    def changed(self, server: str, kind: str) -> None:
-        """See `ports.traffic.Hearing`. Clients see pins, so nothing has changed for them yet."""
-
     def updated(self, server: str, session_key: str, uri: str) -> None:
-        """See `ports.traffic.Hearing`."""
+        """A server says that a resource changed, to whoever subscribed with this session key; see `ports.traffic.Hearing`."""
         self._ears.updated(server, session_key, uri)
 
     # Modern clients
