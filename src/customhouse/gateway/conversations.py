@@ -4,7 +4,9 @@ Source: MCP 2025-11-25, basic/transports, Session Management. An id that is fore
 on which a client opens a new session.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from customhouse.core.identity import Caller
 from customhouse.core.manifest import Era
@@ -33,6 +35,8 @@ class Conversations:
     ids: SessionIds
     sessions: Sessions
     streams: Streams
+    ended: Callable[[str], None]
+    """Hears the key of every session that was opened here and ended, in whatever way."""
 
     async def open(self, caller: Caller, endpoint: str, revision: str, message: Message) -> tuple[Session, str]:
         """A new session and its id, for a client that said `initialize`; the session speaks `revision`.
@@ -43,6 +47,7 @@ class Conversations:
         can = declared(said if type(said) is dict else {}, revision)
         session, text = self.ids.mint(caller, endpoint, revision, can, info if type(info) is dict else {})
         await self.sessions.begin(session)
+        self.sessions.watch(session, partial(self.ended, session.key), holds=False)
         return session, text
 
     async def enter(self, text: bytes, caller: Caller, endpoint: str) -> tuple[Session, Remembered]:

@@ -221,6 +221,10 @@ class StreamableServer:
         """From now on changes of the server's lists are heard, in whichever era it turns out to speak."""
         self._listening.attended = True
 
+    def forget(self, conversation: str) -> None:
+        """End what was kept for this conversation alone."""
+        self._sessions.forget(conversation)
+
     def sweep(self, now: float) -> None:
         """End what idles, pass on what was held back; called once a second."""
         self._endpoint.sweep(now)
