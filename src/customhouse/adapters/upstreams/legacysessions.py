@@ -36,6 +36,9 @@ MAX_SESSIONS = 1_000
 IDLE_SECONDS = 300.0
 """How long a session of one conversation may idle before it is ended: it holds a stream open, and a client comes back within minutes."""
 
+STAND_SECONDS = 1.0
+"""How long the first call of a conversation waits for the stream beside it; a server needs one turn of its own loop."""
+
 NO_STREAM_SECONDS = 3_600.0
 """How long a server that has no GET stream is not asked for one again."""
 
@@ -234,8 +237,8 @@ class LegacySessions:
         if isinstance(offered, dict) and "logging" in offered:
             level = {"id": next(self.endpoint.ids), "method": "logging/setLevel", "params": {"level": "debug"}}
             await self._post(session, level, deadline)
-        if session.capabilities or key in self._wanted():
-            self._hearken(session)
+        if (session.capabilities or key in self._wanted()) and (stream := self._hearken(session)) is not None:
+            await asyncio.wait([stream.tried], timeout=STAND_SECONDS)  # what a server asks before it stands is lost with some SDKs
         for uri in self._subscribed.get(key, ()):
             self.tell(session, {"id": next(self.endpoint.ids), "method": "resources/subscribe", "params": {"uri": uri}})
         return session
