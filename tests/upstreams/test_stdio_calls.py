@@ -345,6 +345,24 @@ async def test_a_ping_of_the_server_is_answered_by_the_gateway(era: str, tmp_pat
         assert json.loads(await here.said("ask", {"method": "ping", "id": 3})) == {"id": 3, "result": {}}
 
 
+async def test_a_server_that_asks_for_the_roots_at_once_knows_them_before_the_first_call(tmp_path: Path) -> None:
+    async with behind(tmp_path, "asks-at-once") as here:
+        listed = {"roots": [{"uri": "file:///a"}]}
+        here.person.answers = [{"result": listed}]
+        for _ in range(2):
+            assert json.loads(await here.said("roots", capabilities={"roots": {}}, conversation="1")) == [listed]
+        assert here.person.questions == [("roots/list", {})]
+        assert here.methods().count("ping") == 1
+
+
+async def test_a_server_that_answers_no_ping_is_called_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("customhouse.adapters.upstreams.duplex.SETTLE_SECONDS", 0.05)
+    async with behind(tmp_path, "deaf-to-pings") as here:
+        for _ in range(2):
+            assert await here.said("echo", capabilities={"roots": {}}, conversation="1") == "{}"
+        assert here.methods().count("initialize") == 1
+
+
 async def test_the_questions_of_two_calls_never_cross(tmp_path: Path) -> None:  # GW-77
     async with behind(tmp_path) as here:
         people = {name: Person(answers=[{"result": {"roots": [name]}}] * 3) for name in ("alice", "bob")}
