@@ -417,13 +417,25 @@ REQUIREMENTS: Final = (
     ),
     Requirement(
         "GW-47",
-        "an upstream that answers with a recognised modern error is spoken to in the modern era",
+        "an upstream that answers with a recognised modern error is spoken to at a revision it names, without a greeting if that is modern",
         "basic/transports/streamable-http, Backward Compatibility",
         MODERN,
         (
+            "upstreams/test_eras.py::test_a_modern_server_that_turns_legacy_is_called_again_in_its_session",
             "upstreams/test_eras.py::test_what_a_server_says_to_discovery_decides_its_era",
             "upstreams/test_stdio_eras.py::test_what_a_server_says_to_discovery_decides_its_era",
             "core/test_era_detection.py::test_a_recognised_error_is_modern",
+        ),
+    ),
+    Requirement(
+        "GW-48",
+        "an upstream that answers 400, 404 or 405 with anything else is greeted, and looked for behind a stream of HTTP+SSE",
+        "basic/transports/streamable-http, Backward Compatibility",
+        LEGACY,
+        (
+            "upstreams/test_eras.py::test_what_a_server_says_to_discovery_decides_its_era",
+            "upstreams/test_transports.py::test_a_server_that_takes_no_post_is_found_behind_its_stream",
+            "upstreams/test_transports.py::test_a_server_that_is_of_no_transport_is_refused_with_what_it_said_first",
         ),
     ),
     Requirement(
@@ -434,6 +446,8 @@ REQUIREMENTS: Final = (
         (
             "upstreams/test_eras.py::test_refusals_and_outages_decide_nothing",
             "upstreams/test_eras.py::test_silence_decides_nothing",
+            "upstreams/test_eras.py::test_a_greeting_that_is_refused_says_nothing_of_the_era",
+            "upstreams/test_transports.py::test_refused_credentials_are_no_reason_to_look_for_a_stream",
         ),
     ),
     Requirement(
@@ -465,6 +479,23 @@ REQUIREMENTS: Final = (
         ),
     ),
     Requirement(
+        "GW-53",
+        "every header of a forwarded call is made anew from the body that goes out",
+        "basic/transports/streamable-http, Request Metadata",
+        MODERN,
+        ("upstreams/test_calls.py::test_a_modern_request_is_made_anew_with_the_gateways_own_envelope",),
+    ),
+    Requirement(
+        "GW-54",
+        "a tool whose x-mcp-header annotations cannot be used is left out, the others are served",
+        "basic/transports/streamable-http, Schema Extension",
+        MODERN,
+        (
+            "core/test_limits.py::test_a_defective_tool_is_taken_out_and_the_others_are_served",
+            "core/test_paramheaders.py::test_an_annotation_that_breaks_a_rule_is_refused",
+        ),
+    ),
+    Requirement(
         "GW-55",
         "a session that its server ended is opened again once, for one more try",
         "2025-11-25, basic/transports, Session Management 4",
@@ -472,6 +503,27 @@ REQUIREMENTS: Final = (
         (
             "upstreams/test_eras.py::test_a_session_that_ended_is_opened_again_once_for_all_that_wait",
             "upstreams/test_eras.py::test_a_server_that_forgets_every_session_fails_the_call_after_one_more",
+        ),
+    ),
+    Requirement(
+        "GW-56",
+        "a stream of a call that was lost after an event id is taken up again after the pause that its server asked for",
+        "2025-11-25, basic/transports, Resumability and Redelivery",
+        LEGACY,
+        (
+            "upstreams/test_standing_streams.py::test_a_stream_that_was_lost_after_an_event_id_is_taken_up_again",
+            "upstreams/test_standing_streams.py::test_a_lost_stream_waits_as_long_as_the_server_said",
+            "upstreams/test_official_servers.py::test_a_stream_that_it_closed_is_taken_up_again",
+        ),
+    ),
+    Requirement(
+        "GW-57",
+        "a legacy server without a GET stream is not subscribed to, and no change that nobody could tell is acknowledged",
+        "basic/patterns/subscriptions, Acknowledgment",
+        BOTH,
+        (
+            "upstreams/test_standing_streams.py::test_a_server_without_a_stream_is_not_subscribed_to_and_not_asked_again",
+            "core/test_translation_subscriptions.py::test_without_a_downlink_nothing_is_acknowledged",
         ),
     ),
     Requirement(
@@ -507,6 +559,53 @@ REQUIREMENTS: Final = (
         ),
     ),
     Requirement(
+        "GW-61",
+        "a result without a type is complete in the legacy era, one of an unknown type fails its call in the modern one",
+        "basic, ResultType",
+        BOTH,
+        ("core/test_results.py::test_a_result_that_is_not_complete_and_valid_is_refused",),
+    ),
+    Requirement(
+        "GW-62",
+        "a malformed tool is left out and reported, the others are served",
+        "server/tools",
+        BOTH,
+        (
+            "control/test_snapshots.py::test_entries_without_a_name_are_left_out_and_reported",
+            "control/test_snapshots.py::test_an_entry_with_a_defect_is_left_out_and_the_reason_is_told",
+        ),
+    ),
+    Requirement(
+        "GW-63",
+        "unknown content, vendor members and explicit nulls arrive as they were sent",
+        "basic, Results",
+        BOTH,
+        (
+            "core/test_results.py::test_whatever_else_a_result_holds_survives_json_equal",
+            "core/test_results.py::test_unknown_content_explicit_nulls_and_vendor_fields_survive",
+            "core/test_translation.py::test_unknown_members_unknown_content_and_explicit_nulls_survive",
+        ),
+    ),
+    Requirement(
+        "GW-64",
+        "an overloaded upstream is refused with the rest it asks for",
+        "RFC 9110 section 10.2.3",
+        BOTH,
+        ("upstreams/test_calls.py::test_a_server_that_wants_rest_is_heard",),
+    ),
+    Requirement(
+        "GW-65",
+        "a call ends at its deadline, whatever its server says until then; the clock stands still while somebody is asked",
+        "basic/patterns/cancellation, Timeouts",
+        BOTH,
+        (
+            "upstreams/test_calls.py::test_a_server_that_hangs_is_given_up_at_the_deadline",
+            "upstreams/test_calls.py::test_progress_without_end_does_not_move_the_deadline",
+            "upstreams/test_calls.py::test_a_legacy_call_that_timed_out_is_cancelled_at_the_server",
+            "upstreams/test_questions.py::test_the_clock_stands_still_while_somebody_is_asked_and_runs_on_afterwards",
+        ),
+    ),
+    Requirement(
         "GW-66",
         "a remote $ref is never fetched",
         "basic, JSON Schema Usage",
@@ -514,12 +613,23 @@ REQUIREMENTS: Final = (
         ("schemas/test_nothing_is_fetched.py::test_no_schema_makes_a_connection",),
     ),
     Requirement(
+        "GW-67",
+        "a server is told what the client of the call can do, and no more",
+        "basic, _meta",
+        BOTH,
+        (
+            "upstreams/test_eras.py::test_a_modern_request_declares_what_its_client_does_and_no_more",
+            "upstreams/test_eras.py::test_a_legacy_session_declares_what_its_clients_do_and_is_theirs_alone",
+            "core/test_translation_offers.py::test_no_server_is_told_more_than_the_client_declared",
+        ),
+    ),
+    Requirement(
         "GW-68",
         "a question in a mode that the client did not declare never reaches it",
         "2025-11-25, client/elicitation, Capabilities",
         LEGACY,
         (
-            "core/test_era_detection.py::test_a_question_needs_its_kind_and_mode_declared",
+            "upstreams/test_questions.py::test_what_was_not_declared_is_never_asked",
             "upstreams/test_stdio_calls.py::test_what_was_not_declared_is_answered_without_the_caller",
         ),
     ),
@@ -538,7 +648,10 @@ REQUIREMENTS: Final = (
         "a question that belongs to no call is answered by the gateway",
         "SEP-2260, For Client Implementers",
         LEGACY,
-        ("upstreams/test_stdio_calls.py::test_a_question_that_belongs_to_no_call_is_answered_by_the_gateway",),
+        (
+            "upstreams/test_stdio_calls.py::test_a_question_that_belongs_to_no_call_is_answered_by_the_gateway",
+            "upstreams/test_standing_streams.py::test_a_question_that_belongs_to_no_one_call_is_answered_here",
+        ),
     ),
     Requirement(
         "GW-83",

@@ -22,6 +22,13 @@ def error(code: object, status: int = 200) -> tuple[int, object]:
     [
         pytest.param(200, {"result": DISCOVERED}, Era.MODERN, id="discovered"),
         pytest.param(400, {"error": {"code": -32022, "message": "m", "data": {"supported": ["2026-07-28"]}}}, Era.MODERN, id="GW-47"),
+        pytest.param(
+            400, {"error": {"code": -32022, "message": "m", "data": {"supported": ["2025-06-18", "2026-07-28"]}}}, Era.MODERN, id="both"
+        ),
+        pytest.param(
+            400, {"error": {"code": -32022, "message": "m", "data": {"supported": ["2025-06-18"]}}}, Era.LEGACY, id="legacy alone"
+        ),
+        pytest.param(400, {"error": {"code": -32022, "message": "m", "data": {"supported": ["2031-01-01"]}}}, Era.MODERN, id="newer"),
         pytest.param(400, {"error": {"code": -32020, "message": "m"}}, Era.MODERN, id="400 -32020"),
         pytest.param(400, {"error": {"code": -32021, "message": "m"}}, Era.MODERN, id="400 -32021"),
         pytest.param(400, {"id": None, "error": {"code": -32022, "message": "m"}}, Era.MODERN, id="400 -32022 without an id"),
