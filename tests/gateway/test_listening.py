@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from customhouse.core.protocol.revisions import META_SUBSCRIPTION
+from customhouse.core.refusal import Reason, Refused
 from customhouse.gateway.listening import KEPT_FOR_SECONDS
 from customhouse.ports.traffic import Ask, Listener, UpstreamAnswer
 from tests.gateway.support import Back, World, legacy, modern, result
@@ -408,6 +409,71 @@ async def test_a_servers_no_is_the_answer_and_nothing_is_remembered(world: World
     world.servers.script = None
     assert (await world.say(session, "resources/subscribe", {"uri": "note://a"})).result == {}
     assert len(world.servers.calls) == 2
+
+
+async def test_a_drain_ends_a_stream_that_was_resumed(world: World) -> None:
+    session = await world.open_session()
+    open_, back = await world.listen(session)
+    event_id = back.stream.split(b"id: ")[1].split(b"\n")[0]
+    await end(open_, back)
+    again, later = await world.listen(session, event_id)
+    world.live.draining = True
+    world.exchange.listening.sweep()
+    await again
+    assert later.ended
+    assert [record.outcome for record in world.book.records] == ["answered", "caller_left", "listened"]
+
+
+async def test_a_subscription_that_a_server_cannot_take_is_refused_and_not_remembered(world: World) -> None:
+    async def away(_: Ask, __: Listener) -> UpstreamAnswer:
+        raise Refused(Reason.UPSTREAM_UNREACHABLE)
+
+    world.servers.script = away
+    session = await world.open_session()
+    assert (await world.say(session, "resources/subscribe", {"uri": "note://a"})).refusal == "UPSTREAM_UNREACHABLE"
+    world.servers.script = None
+    assert (await world.say(session, "resources/subscribe", {"uri": "note://a"})).result == {}
+    world.servers.script = away
+    await world.say(session, "resources/unsubscribe", {"uri": "note://a"})
+    await turns()
+    assert len(world.exchange.listening.subscriptions) == 0
+
+
+@pytest.mark.parametrize("uri", [None, 7, ["note://a"]])
+async def test_a_subscription_names_a_uri(world: World, uri: Any) -> None:
+    session = await world.open_session()
+    assert (await world.say(session, "resources/subscribe", {"uri": uri})).refusal == "UNKNOWN_NAME"
+    assert (await world.say(session, "resources/unsubscribe", {"uri": uri})).refusal == "INVALID_PARAMS"
+
+
+async def test_a_session_that_is_subscribed_to_nothing_may_unsubscribe(world: World) -> None:
+    session = await world.open_session()
+    assert (await world.say(session, "resources/unsubscribe", {"uri": "note://a"})).result == {}
+
+
+async def test_an_update_below_what_was_subscribed_is_told_where_it_may_be_read(world: World) -> None:
+    open_, back = await world.subscribe_modern({"resourceSubscriptions": ["note://by/alice"]})
+    key = whose(world)
+    world.exchange.listening.updated("notes", key, "note://by/alice/secret")  # nothing the pin offers
+    await turns()
+    assert len(back.told) == 1
+    world.exchange.listening.updated("notes", key, "note://by/alice")
+    await back.hears(b"updated")
+    await end(open_, back)
+
+
+async def test_the_gateway_ends_without_waiting_for_a_server_that_does_not_answer(world: World) -> None:
+    async def hang(ask: Ask, _: Listener) -> UpstreamAnswer:
+        if ask.method == "resources/unsubscribe":
+            await asyncio.get_running_loop().create_future()
+        return result({})
+
+    world.servers.script = hang
+    open_, back = await world.subscribe_modern({"resourceSubscriptions": ["note://a"]})
+    await end(open_, back)
+    await turns()
+    async with asyncio.timeout(5):
+        await world.exchange.listening.close()
 
 
 # Streams of calls

@@ -64,7 +64,6 @@ class Listening:
         self.subscriptions = Subscriptions(relay.rounds.upstreams, clock)
         self._ears = Ears(live, self.subscriptions)
         self._outlets: dict[Outlet, None] = {}
-        self._following: set[Reply] = set()
         self._of_session: dict[str, list[Outlet]] = {}
         self._due: dict[Outlet, None] = {}
         self._blocked: dict[Outlet, None] = {}
@@ -212,7 +211,6 @@ class Listening:
     async def _follow(self, session: Session, events: AsyncGenerator[StoredEvent, None], outlet: Outlet | None, reply: Reply) -> None:
         unwatch = self._conversations.sessions.watch(session, reply.give_up, holds=True)
         reply.cancel_when_left()
-        self._following.add(reply)
         if outlet is not None:
             outlet.followers += 1
         try:
@@ -222,7 +220,6 @@ class Listening:
                 if (full := reply.room()) is not None:
                     await full
         finally:
-            self._following.discard(reply)
             unwatch()
             if outlet is not None:
                 outlet.followers -= 1
@@ -326,8 +323,8 @@ class Listening:
         now, wall = self._clock.monotonic(), self._clock.now()
         if self._live.draining:
             self._end([one for one in self._outlets if not one.busy])
-            for reply in list(self._following):
-                reply.give_up()
+            for outlet in [one for one in self._outlets if one.reply is None]:
+                self._forget(outlet)  # whoever follows it hears its end; who follows a call hears its answer first
             return
         self._end([one for one in self._outlets if one.caller.expires_at <= wall])
         for outlet in [one for one in self._outlets if not one.heard and one.detached_at + KEPT_FOR_SECONDS <= now]:
