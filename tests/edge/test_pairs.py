@@ -105,6 +105,8 @@ async def test_the_stream_needs_a_token_and_an_endpoint() -> None:
     client = Doorway().connect()
     refused = await client.ask(request(b"GET", b"/mcp/sse", [b"Accept: text/event-stream"], None))
     assert (refused.status, "/.well-known/oauth-protected-resource/mcp" in refused.headers["www-authenticate"]) == (401, True)
+    page = await client.ask(request(b"GET", b"/mcp/sse", [MCP[0], b"Origin: https://evil.example"], None))
+    assert page.status == 403
     assert (await client.ask(request(b"GET", b"/nothing/sse", MCP, None))).status == 404
     assert (await client.ask(request(b"POST", b"/mcp/sse", MCP))).status == 404
 
