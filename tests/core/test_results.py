@@ -115,6 +115,13 @@ def test_a_result_that_is_not_complete_and_valid_is_refused(result: dict[str, An
     assert caught.value.reason is reason
 
 
+@EITHER
+@pytest.mark.parametrize("method", ["completion/complete", "tools/list"])
+def test_a_result_that_asks_where_nothing_can_be_asked_is_not_valid(method: str, era: Era) -> None:
+    with pytest.raises(Refused, match="UPSTREAM_BROKE_PROTOCOL"):
+        relay({"resultType": "input_required", "requestState": "s"}, era, method)
+
+
 def test_a_ttl_of_another_type_breaks_the_protocol() -> None:
     with pytest.raises(Refused, match="UPSTREAM_BROKE_PROTOCOL"):
         relay({"ttlMs": "soon"}, Era.MODERN, "resources/read")

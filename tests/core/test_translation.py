@@ -54,7 +54,7 @@ RESULTS = [
     pytest.param("tools/call", L1, L4, {"content": [AUDIO]}, {"content": [AUDIO]}, id="TM-05-an-older-server-may-mean-its-own-audio"),
     pytest.param(
         "tools/call", M, L4, {"content": [TEXT], "structuredContent": [1]}, {"content": [TEXT]}, id="TM-05-A-a-list-is-not-structured"
-    ),  # GW-86
+    ),
     pytest.param("tools/call", M, L4, {"content": [TEXT], "structuredContent": None}, {"content": [TEXT]}, id="TM-05-A-nor-is-null"),
     pytest.param(
         "tools/call",

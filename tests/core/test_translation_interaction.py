@@ -162,9 +162,9 @@ def test_a_result_that_asks_where_nothing_can_be_asked_is_refused(method: str) -
 
 
 UNDECLARED: list[Any] = [
-    pytest.param(ASK_FORM, {}, id="TM-12-no-elicitation"),  # GW-67
+    pytest.param(ASK_FORM, {}, id="TM-12-no-elicitation"),
     pytest.param(ASK_FORM, {"elicitation": {"url": {}}}, id="TM-12-no-forms"),
-    pytest.param(ASK_PAGE, {"elicitation": {"form": {}}}, id="TM-13-no-pages"),  # GW-68
+    pytest.param(ASK_PAGE, {"elicitation": {"form": {}}}, id="TM-13-no-pages"),
     pytest.param(ASK_SAMPLE, {"elicitation": {}, "roots": {}}, id="TM-12-no-sampling"),
     pytest.param(ASK_ROOTS, {"sampling": {}}, id="TM-14-no-roots"),
     pytest.param(Question(sampling.METHOD, {**SAMPLE, "tools": []}), {"sampling": {}}, id="TM-12-no-tools"),
@@ -338,7 +338,7 @@ ANSWERS: list[Any] = [
     pytest.param(
         ASK_FORM, {"action": "accept", "content": {"name": "x", "n": 1.5, "b": True, "l": ["a"], "o": None}}, None, id="TM-12-accept"
     ),
-    pytest.param(ASK_FORM, {"action": "decline", "content": {"name": "typed"}}, {"action": "decline"}, id="TM-12-decline"),  # GW-70
+    pytest.param(ASK_FORM, {"action": "decline", "content": {"name": "typed"}}, {"action": "decline"}, id="TM-12-decline"),
     pytest.param(ASK_PAGE, {"action": "cancel", "_meta": {"progressToken": 1}}, {"action": "cancel"}, id="TM-13-cancel"),
     pytest.param(
         ASK_FORM, {"action": "accept", "resultType": "complete", "x": None}, {"action": "accept", "x": None}, id="TM-12-no-resultType"

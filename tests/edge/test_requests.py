@@ -1,6 +1,6 @@
 """What the door makes of a request's line, host, origin and expectations, and what every refusal looks like."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import pytest
@@ -209,6 +209,15 @@ async def test_a_challenge_names_the_metadata_of_its_endpoint_and_the_metadata_n
     assert document["resource"] == URL + endpoint
     assert document["authorization_servers"] == ["urn:test"]
     assert document["bearer_methods_supported"] == ["header"]
+
+
+@pytest.mark.parametrize("spelled", [bytes.lower, bytes.upper, bytes.title])
+async def test_the_name_of_a_header_counts_in_any_case(spelled: Callable[[bytes], bytes]) -> None:
+    asked = modern()
+    for name in (b"MCP-Protocol-Version", b"Mcp-Method"):
+        assert name in asked
+        asked = asked.replace(name, spelled(name))
+    assert (await Doorway().connect().ask(asked)).status == 200
 
 
 async def test_a_bad_token_is_called_so_in_the_challenge() -> None:

@@ -138,6 +138,30 @@ async def test_a_method_that_cannot_ask_declares_nothing(world: World) -> None:
     assert world.servers.calls[0][1].capabilities == {}
 
 
+async def test_a_result_that_asks_where_nothing_can_be_asked_is_a_fault_of_the_server(world: World) -> None:
+    world.servers.script = in_turn(wants(ask=FORM))
+    ref = {"ref": {"type": "ref/prompt", "name": "notes__daily"}, "argument": {"name": "a", "value": "b"}}
+    back = await world.ask_modern("completion/complete", ref, CAN_ALL)
+    assert back.refusal == "UPSTREAM_BROKE_PROTOCOL"
+
+
+def beside(world: World, pinned: str = "2026-07-28") -> World:
+    """Another replica with the same keys."""
+    other = World(pinned=pinned)
+    other.exchange.rounds.states = world.exchange.rounds.states
+    return other
+
+
+async def test_a_state_of_a_modern_server_counts_at_every_replica_with_the_same_keys(world: World) -> None:
+    world.servers.script = in_turn(wants(ask=FORM))
+    first = await world.ask_modern("tools/call", SEARCH, CAN_FORM)
+    other, stranger = beside(world), World()
+    other.servers.script = in_turn(done())
+    assert (await stranger.ask_modern("tools/call", retry(first, SEARCH, "ask"), CAN_FORM)).refusal == "INVALID_REQUEST_STATE"
+    assert text_of(await other.ask_modern("tools/call", retry(first, SEARCH, "ask"), CAN_FORM)) == "done"
+    assert other.servers.calls[0][1].params["requestState"] == "server-state"
+
+
 async def test_a_person_who_is_shown_a_page_learns_whose_it_is(world: World) -> None:
     world.servers.script = in_turn(wants(ask=PAGE))
     back = await world.ask_modern("tools/call", SEARCH, CAN_ALL)
@@ -177,6 +201,16 @@ async def test_a_round_that_is_sent_again_fails_and_runs_nothing(old: World) -> 
     assert text_of(await old.ask_modern("tools/call", again, CAN_FORM))
     assert (await old.ask_modern("tools/call", again, CAN_FORM)).refusal == "PARKED_CALL_GONE"
     assert len(old.servers.calls) == 1
+
+
+async def test_a_waiting_call_is_gone_at_another_replica_and_never_run_again(old: World) -> None:
+    old.servers.script = asking
+    first = await old.ask_modern("tools/call", SEARCH, CAN_FORM)
+    (key,) = first.result["inputRequests"]
+    other = beside(old, "2025-11-25")
+    assert (await other.ask_modern("tools/call", retry(first, SEARCH, key), CAN_FORM)).refusal == "PARKED_CALL_GONE"
+    assert other.servers.calls == []
+    assert text_of(await old.ask_modern("tools/call", retry(first, SEARCH, key), CAN_FORM)) == str({"result": ACCEPTED})
 
 
 async def test_a_call_that_nobody_takes_up_is_declined_and_ends(old: World) -> None:

@@ -129,6 +129,13 @@ async def test_a_legacy_client_without_an_id_is_served_without_a_session(world: 
     assert (back.status, session_id(back)) == (200, b"")
 
 
+async def test_a_session_survives_a_method_that_nobody_knows(world: World) -> None:
+    session = await world.open_session()
+    back = await world.say(session, "no/such")
+    assert (back.status, back.answer["error"]["code"]) == (200, -32601)
+    assert (await world.say(session, "ping")).status == 200
+
+
 async def test_the_least_recently_seen_session_of_a_caller_makes_room_for_a_new_one(world: World) -> None:
     first, *rest = [await world.open_session() for _ in range(4)]
     assert (await world.say(first, "ping")).status == 404

@@ -14,12 +14,12 @@ from tests.upstreams.programs import behind
     ("manner", "modern"),
     [
         pytest.param("modern", True, id="discovered"),
-        pytest.param("needs-version", True, id="GW-47 a recognised modern error"),
+        pytest.param("needs-version", True, id="a recognised modern error"),  # GW-47
         pytest.param("legacy", False, id="unknown method"),
         pytest.param("nameless-error", False, id="an error without an id"),
-        pytest.param("lists-legacy", False, id="GW-52 lists no modern version"),
-        pytest.param("ends-on-probe", False, id="GW-50 ends"),
-        pytest.param("silent-on-probe", False, id="GW-51 stays silent"),
+        pytest.param("lists-legacy", False, id="lists no modern version"),  # GW-52
+        pytest.param("ends-on-probe", False, id="ends"),  # GW-50
+        pytest.param("silent-on-probe", False, id="stays silent"),  # GW-51
     ],
 )
 async def test_what_a_server_says_to_discovery_decides_its_era(manner: str, modern: bool, tmp_path: Path) -> None:
