@@ -178,7 +178,7 @@ UNDECLARED: list[Any] = [
 
 
 @pytest.mark.parametrize(("question", "declared"), UNDECLARED)
-def test_what_the_client_did_not_declare_is_never_asked(question: Question, declared: dict[str, Any]) -> None:
+def test_what_the_client_did_not_declare_is_never_asked(question: Question, declared: dict[str, Any]) -> None:  # GW-67, GW-68
     assert "not declared" in problem_of(question, declared)
     with pytest.raises(Refused, match="UPSTREAM_BROKE_PROTOCOL"):
         read({"inputRequests": {"a": entry(question)}}, declared)
@@ -359,6 +359,7 @@ ANSWERS: list[Any] = [
 
 @pytest.mark.parametrize(("question", "said", "heard"), ANSWERS)
 def test_an_answer_reaches_the_server_in_either_form(question: Question, said: dict[str, Any], heard: dict[str, Any] | None) -> None:
+    # GW-70
     expected = said if heard is None else heard
     assert given_by(question, {"result": said}, L4, M).answer == expected
     assert read_responses({"k": said}, {"k": question}, M, L4) == {"k": expected}

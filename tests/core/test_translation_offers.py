@@ -55,6 +55,7 @@ TOOLS: list[Any] = [
 
 @pytest.mark.parametrize(("more", "server", "client", "seen"), TOOLS)
 def test_a_tool_is_listed_in_the_clients_revision(more: dict[str, Any], server: str, client: str, seen: dict[str, Any] | None) -> None:
+    # GW-86
     assert translated_tool({**TOOL, **more}, server, client) == (None if seen is None else {**TOOL, **seen})
 
 

@@ -79,7 +79,7 @@ async def test_prompts_and_resources_hidden_from_a_caller_answer_like_unknown_on
     assert [(ask.method, ask.params) for ask in sent] == asked
 
 
-async def test_drift_blocks_and_hides_an_entry_until_it_is_reviewed(world: World) -> None:
+async def test_drift_blocks_and_hides_an_entry_until_it_is_reviewed(world: World) -> None:  # GW-108
     world.live.block("notes", frozenset({("tool", "search"), ("template", "note://by/{who}")}))
     assert "notes__search" not in await names(world, READER)
     assert await names(world, READER, "resources/templates/list", "/servers/notes/mcp") == []
@@ -95,7 +95,7 @@ async def test_drift_blocks_and_hides_an_entry_until_it_is_reviewed(world: World
     assert "notes__search" in await names(world, READER)
 
 
-async def test_a_list_is_the_same_bytes_again_for_whoever_asks_from_the_same_context(world: World) -> None:  # GW-32
+async def test_a_list_is_the_same_bytes_again_for_whoever_asks_from_the_same_context(world: World) -> None:  # GW-32, GW-33
     first = await world.ask_modern("tools/list")
     await world.ask("tools/call", SEARCH)
     second = await world.ask_modern("tools/list", token=b"new alice readers")
@@ -144,7 +144,7 @@ async def test_ping_and_log_levels_are_answered_here(world: World) -> None:  # G
 
 
 @pytest.mark.parametrize("method", ["initialize", "ping", "logging/setLevel", "resources/subscribe", "no/such"])
-async def test_a_method_that_is_not_of_the_modern_era_is_404_and_unknown(world: World, method: str) -> None:
+async def test_a_method_that_is_not_of_the_modern_era_is_404_and_unknown(world: World, method: str) -> None:  # GW-22
     back = await world.ask_modern(method)
     assert (back.status, back.answer["error"]["code"]) == (404, -32601)
 
@@ -181,7 +181,7 @@ async def test_a_header_that_differs_is_refused_before_anything_is_decided(world
 
 
 @pytest.mark.parametrize(("sent", "passes"), [("note://by/ö".encode(), False), (b"=?base64?bm90ZTovL2J5L8O2?=", True)])
-async def test_an_address_that_no_header_can_carry_is_repeated_in_base64(world: World, sent: bytes, passes: bool) -> None:
+async def test_an_address_that_no_header_can_carry_is_repeated_in_base64(world: World, sent: bytes, passes: bool) -> None:  # GW-15
     back = await world.ask_modern("resources/read", {"uri": "note://by/ö"}, headers={b"mcp-name": sent}, path="/servers/notes/mcp")
     assert ("result" in back.answer) is passes
     assert [ask.params["uri"] for _, ask in world.servers.calls] == ["note://by/ö"] * passes
@@ -229,7 +229,7 @@ async def test_a_digest_is_keyed_and_ignores_order(world: World) -> None:
 # What the server hears
 
 
-async def test_the_server_hears_its_own_name_and_nothing_of_the_callers_connection(world: World) -> None:
+async def test_the_server_hears_its_own_name_and_nothing_of_the_callers_connection(world: World) -> None:  # GW-89
     meta = {"io.modelcontextprotocol/clientInfo": {"name": "c"}, "com.example/x": 1, "traceparent": "t", "progressToken": "mine"}
     await world.ask_modern("tools/call", {**SEARCH, "vendor": 1}, meta)
     ((authority, ask),) = world.servers.calls
@@ -271,7 +271,7 @@ async def test_progress_comes_back_under_the_callers_own_token(world: World) -> 
     assert world.book.closing.bytes_out == len(back.body)
 
 
-async def test_clients_with_one_progress_token_hear_of_their_own_calls_alone(world: World) -> None:
+async def test_clients_with_one_progress_token_hear_of_their_own_calls_alone(world: World) -> None:  # GW-10
     both = asyncio.Event()
 
     async def script(ask: Ask, listener: Listener) -> UpstreamAnswer:

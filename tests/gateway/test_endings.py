@@ -163,6 +163,17 @@ async def test_a_refusal_of_the_upstream_side_keeps_its_note_from_the_caller(wor
     assert world.book.closing.note == "10.0.0.7 refused"
 
 
+async def test_a_server_that_refuses_the_gateways_credential_challenges_no_client(world: World) -> None:  # GW-98
+    async def closed(*_: object) -> UpstreamAnswer:
+        raise Refused(Reason.UPSTREAM_REFUSED_CREDENTIAL)
+
+    world.servers.script = closed
+    for back in (await world.ask("tools/call", SEARCH), await world.ask_modern("tools/call", SEARCH)):
+        assert back.refusal == "UPSTREAM_REFUSED_CREDENTIAL"
+        assert back.status not in (401, 403)
+        assert b"www-authenticate" not in back.headers.lower()
+
+
 # Callers that leave
 
 

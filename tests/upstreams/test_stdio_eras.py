@@ -75,7 +75,7 @@ async def test_a_modern_server_that_does_not_know_the_revision_any_more_is_asked
         assert len(here.programs) == 1
 
 
-async def test_a_verdict_ages(tmp_path: Path) -> None:
+async def test_a_verdict_ages(tmp_path: Path) -> None:  # GW-51
     async with behind(tmp_path) as here:
         await here.call("echo")
         here.clock.ahead = 3_601.0
