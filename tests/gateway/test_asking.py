@@ -87,7 +87,8 @@ async def test_a_state_counts_for_its_caller_its_arguments_and_its_time_alone(wo
     again = retry(first, SEARCH, "ask")
     other_arguments = {**again, "arguments": {"query": "y"}}
     other_tool = {**again, "name": "notes__route", "arguments": {}}
-    tampered = {**again, "requestState": "A" + again["requestState"][1:]}
+    first_character = "A" if again["requestState"][0] != "A" else "B"
+    tampered = {**again, "requestState": first_character + again["requestState"][1:]}
     backs = [
         await world.ask_modern("tools/call", again, CAN_FORM, token=b"bob readers"),
         await world.ask_modern("tools/call", other_arguments, CAN_FORM),
