@@ -48,6 +48,8 @@ def template(
     if tool in ("read_sse", "read_sse_slowly", "read_held"):
         meta += ("," if meta else "") + '"progressToken":"p"'
     named = f'"name":"{tool}","arguments":{{"q":"{"what is to be known " * 4}","place":"here"}},' if tool else ""
+    if method == "subscriptions/listen":
+        named = '"notifications":{"toolsListChanged":true},'
     params = f'{{{named}"_meta":{{{meta}}}}}'
     start, end = '{"jsonrpc":"2.0","id":', f',"method":"{method}","params":{params}}}'
     length = len(start) + 8 + len(end)

@@ -273,14 +273,16 @@ def deploy(directory: Path, port: int, upstream_port: int, tools: Mapping[str, s
 
 
 @contextlib.contextmanager
-def customhouse(directory: Path, upstream_port: int, core: int, tools: Mapping[str, str], profile: str = "") -> Iterator[Way]:
+def customhouse(
+    directory: Path, upstream_port: int, core: int, tools: Mapping[str, str], profile: str = "", settings: Mapping[str, str] | None = None
+) -> Iterator[Way]:
     """The gateway with everything on: verified token, policy, limits, pinned schema, strict reading, records.
 
-    With `profile`, under Python's profiler, whose figures go into that file at the end.
+    With `profile`, under Python's profiler, whose figures go into that file at the end. `settings` are variables of the environment.
     """
     port = free_port()
     deploy(directory, port, upstream_port, tools)
-    environment = {"BENCH_TOKEN": "s" * 40}
+    environment = {"BENCH_TOKEN": "s" * 40, **(settings or {})}
     command = [sys.executable, "-m", "customhouse"]
 
     def run(*words: str) -> str:

@@ -53,10 +53,11 @@ def ratios(rows: Sequence[dict[str, Any]], name: str, over: str) -> list[float]:
 
 def memory_table(held: Sequence[dict[str, Any]]) -> str:
     """What connections cost while nothing happens on them."""
-    lines = ["| held open | count | KB each | MB in all |", "|---|---:|---:|---:|"]
+    lines = ["| held open | count | KB each | MB in all | s from the first told of a change to the last |", "|---|---:|---:|---:|---:|"]
     for row in held:
         each = f"{row['kb_each']:.1f}" if "kb_each" in row else ""
-        lines.append(f"| {row['name']} | {row['count']} | {each} | {row['resident_mb']:.0f} |")
+        told = f"{row['told_within_seconds']:.2f}" if "told_within_seconds" in row else ""
+        lines.append(f"| {row['name']} | {row['count']} | {each} | {row['resident_mb']:.0f} | {told} |")
     return "\n".join(lines)
 
 

@@ -2,12 +2,13 @@
 
 Tools: `read` and `write` answer with 500 bytes, `read_64k` and `read_1m` with that much, `read_sse` with a
 stream of 20 progress messages and the answer at once, `read_sse_slowly` with the same a millisecond apart, as progress comes,
-`read_held` begins a stream and never ends it. With `--tools N` it lists N more.
+`read_held` begins a stream and never ends it. With `--tools N` it lists N more. SIGUSR1 changes the first tool.
 Run: `python -m bench.upstream --port N [--tools N]`.
 """
 
 import argparse
 import asyncio
+import signal
 from typing import Any
 
 import httptools
@@ -16,6 +17,7 @@ import uvloop
 
 SIZES = {"read": 500, "write": 500, "read_64k": 65_536, "read_1m": 1_048_576, "read_sse": 500, "read_sse_slowly": 500, "read_held": 500}
 EVENTS = 20
+CAPABILITIES = {"tools": {"listChanged": True}}
 
 
 def tool(name: str) -> dict[str, Any]:
@@ -35,6 +37,11 @@ class Answers:
         self.tools = [tool(name) for name in names]
         self.results = {name: msgspec.json.encode(self._result(SIZES.get(name, 500))) for name in names}
 
+    def change(self) -> None:
+        """Another first tool from now on: one that wants something more."""
+        schema = self.tools[0]["inputSchema"]
+        self.tools[0] = {**self.tools[0], "inputSchema": {**schema, "required": ["q", "place"]}}
+
     def _result(self, size: int) -> dict[str, Any]:
         return {"content": [{"type": "text", "text": "x" * (size - 90)}], "isError": False, "resultType": "complete"}
 
@@ -43,9 +50,9 @@ class Answers:
         info = {"name": "bench", "version": "1"}
         if method == "initialize":
             version = params["protocolVersion"]
-            return msgspec.json.encode({"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": info})
+            return msgspec.json.encode({"protocolVersion": version, "capabilities": CAPABILITIES, "serverInfo": info})
         if method == "server/discover":
-            return msgspec.json.encode({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}, "resultType": "complete"})
+            return msgspec.json.encode({"supportedVersions": ["2026-07-28"], "capabilities": CAPABILITIES, "resultType": "complete"})
         return msgspec.json.encode({"tools": self.tools, "resultType": "complete"})
 
 
@@ -121,6 +128,7 @@ class Upstream(asyncio.Protocol):
 async def serve(port: int, more_tools: int) -> None:
     """Serve until ended."""
     answers = Answers(more_tools)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, answers.change)
     server = await asyncio.get_running_loop().create_server(lambda: Upstream(answers), "127.0.0.1", port)
     await server.serve_forever()
 

@@ -62,7 +62,7 @@ log = logging.getLogger(__name__)
 SERVER_INFO = {"name": "customhouse", "title": "Customhouse", "version": __version__}
 
 
-COLLECT_AFTER = (20_000, 20, 50)
+COLLECT_AFTER = (10_000, 20, 50)
 """New objects before the youngest are looked through, and generations before their elders: calls leave no cycles, so rarely will do."""
 
 
@@ -277,6 +277,7 @@ class Gateway:
         self._metrics = RecordMetrics(
             {
                 "customhouse_requests_in_flight": ("Requests being answered.", lambda: self._admission.in_flight),
+                "customhouse_streams_listening": ("Open streams that only listen.", lambda: self._admission.listening),
                 "customhouse_connections": ("Client connections.", lambda: len(self._connections)),
                 "customhouse_ledger_writable": ("1 while the ledger can be written.", lambda: float(self._ledger.writable)),
                 "customhouse_drifted_entries": ("Pinned entries blocked by drift.", lambda: sum(map(len, self.live.drifted.values()))),
@@ -299,6 +300,7 @@ class Gateway:
             observe=self._metrics.observe,
             conversations=self._conversations,
         )
+        self._listening = exchange.listening
         listen = settings.listen
         bounds = Bounds(
             max_head_bytes=listen.max_head_bytes,
@@ -373,6 +375,7 @@ class Gateway:
             for carrier in unanswered:
                 carrier.cancel()
             await asyncio.gather(*tasks, *unanswered, return_exceptions=True)
+            await self._listening.close()
             await self._rounds.parking.close()
             await self._upstreams.close()
             try:
@@ -394,6 +397,7 @@ class Gateway:
             self._rounds.parking.sweep()
             self._sealer.refresh()
             self._conversations.sweep()
+            self._listening.sweep()
 
     def _block(self, server: str, blocked: frozenset[tuple[str, str]]) -> None:
         if blocked and blocked != self.live.drifted.get(server):

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,10 +19,11 @@ from customhouse.core.manifest import Effect, Manifest, Pin, ServerDefinition, T
 from customhouse.core.permit import Errand, Permit
 from customhouse.core.policy import compile_policy, policy_servers
 from customhouse.core.protocol.revisions import META_CAPABILITIES, META_VERSION
+from customhouse.core.protocol.sse import event
 from customhouse.core.record import Record
 from customhouse.core.refusal import Reason, Refused
 from customhouse.gateway.admission import Admission
-from customhouse.gateway.arrival import Arrival, Passed
+from customhouse.gateway.arrival import Arrival, Keeper, Passed
 from customhouse.gateway.exchange import Exchange
 from customhouse.gateway.live import Live, View
 from customhouse.gateway.parking import Parking, ParkingLimits
@@ -179,7 +180,7 @@ def result(value: Mapping[str, Any]) -> UpstreamAnswer:
     return UpstreamAnswer({key: msgspec.Raw(msgspec.json.encode(inner)) for key, inner in value.items()})
 
 
-@dataclass
+@dataclass(eq=False)
 class Back:
     """The way back to one caller."""
 
@@ -193,20 +194,66 @@ class Back:
     cancels: bool = False
     waits: bool = False
     carried_by: "asyncio.Task[Any] | None" = None
+    keeper: Keeper | None = None
+    full: bool = False
+    stream: bytes = b""
+    """What was sent as it is, and every event."""
+    held: "asyncio.Future[None] | None" = None
+    said: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set whenever something was said."""
 
     def whole(self, status: int, headers: bytes, *body: bytes) -> None:
         assert not self.status
         assert not self.ended
         self.status, self.headers, self.body = status, headers, b"".join(body)
+        if self.keeper is not None and self.keeper.began:
+            self.send(self.keeper.keep(self.body))
+            self.keeper.finish()
+        self.said.set()
 
     def event(self, data: bytes) -> None:
         self.events.append(json.loads(data))
+        self.send(event(data) if self.keeper is None else self.keeper.keep(data))
+
+    def send(self, stream: bytes) -> None:
+        if self.connected:
+            self.stream += stream
+            self.said.set()
+
+    def hold(self) -> Awaitable[None]:
+        self.carried_by = asyncio.current_task()
+        self.held = asyncio.get_running_loop().create_future()
+        return self.held
+
+    def let_go(self) -> None:
+        if self.held is not None and not self.held.done():
+            self.held.set_result(None)
+
+    def leave(self) -> None:
+        """The client goes away."""
+        self.connected = False
+        if self.cancels:
+            self.give_up()
+
+    async def hears(self, words: bytes) -> bytes:
+        """The stream as soon as it has these words in it."""
+        async with asyncio.timeout(5):
+            while words not in self.stream:
+                self.said.clear()
+                await self.said.wait()
+        return self.stream
+
+    @property
+    def told(self) -> list[dict[str, Any]]:
+        """The messages of the stream."""
+        return [json.loads(line[6:]) for line in self.stream.split(b"\n") if line.startswith(b"data: {")]
 
     def room(self) -> None:
         return None
 
     def end(self) -> None:
         self.ended = True
+        self.said.set()
 
     def may_wait(self) -> None:
         self.waits = True
@@ -218,6 +265,7 @@ class Back:
 
     def cancel_when_left(self) -> None:
         self.cancels = True
+        self.carried_by = self.carried_by or asyncio.current_task()
 
     @property
     def answer(self) -> dict[str, Any]:
@@ -262,6 +310,8 @@ class World:
         view = View({one.path: one for one in endpoints}, policy, frozenset({b"gateway.test"}), frozenset(), INFO)
         self.live, self.clock, self.book, self.servers, self.tokens = Live(view), Moving(), Book(), Servers(), Tokens()
         self.observed: list[Record] = []
+        self.path = "/mcp"
+        """The endpoint of a request that names no other."""
         self.admission = Admission(rate, MANY, 100)
         self._ids = iter(f"{n:032x}" for n in range(1, 10_000))
         sealer = AeadSealer(first_keyring(self.clock.now()), self.clock)
@@ -291,7 +341,7 @@ class World:
         }
         body = message if isinstance(message, bytes) else json.dumps(message).encode()
         kept = {name: value for name, value in sent.items() if value is not None}
-        return Arrival(more.get("path", "/mcp"), more.get("query", b""), kept, body, self.clock.monotonic(), Passed())
+        return Arrival(more.get("path", self.path), more.get("query", b""), kept, body, self.clock.monotonic(), Passed())
 
     async def post(self, message: object, headers: Mapping[bytes, bytes | None] | None = None, **more: Any) -> Back:
         """The reply to one POST."""
@@ -312,6 +362,30 @@ class World:
         """A request within a session."""
         headers = {b"mcp-session-id": session, **more.pop("headers", {})}
         return await self.post(legacy(method, params, message_id), headers, **more)
+
+    async def listen(self, session: bytes, last_event_id: bytes = b"", **more: Any) -> "tuple[asyncio.Task[None], Back]":
+        """A GET of a session, and what comes back; it is open when its first bytes are there."""
+        back = Back()
+        headers = {b"mcp-session-id": session, b"accept": b"text/event-stream", b"content-type": None, **more.pop("headers", {})}
+        if last_event_id:
+            headers[b"last-event-id"] = last_event_id
+        arrival = self.arrival(b"", headers, **more)
+        open_ = asyncio.create_task(self.exchange.answer(arrival, back, self.exchange.open_downlink))
+        async with asyncio.timeout(5):
+            await back.said.wait()
+        return open_, back
+
+    async def subscribe_modern(
+        self, notifications: Mapping[str, Any], message_id: object = 1, **more: Any
+    ) -> "tuple[asyncio.Task[None], Back]":
+        """A `subscriptions/listen`, acknowledged or refused."""
+        message, headers = modern("subscriptions/listen", {"notifications": dict(notifications)})
+        back = Back()
+        arrival = self.arrival({**message, "id": message_id}, headers, **more)
+        open_ = asyncio.create_task(self.exchange.answer(arrival, back))
+        async with asyncio.timeout(5):
+            await back.said.wait()
+        return open_, back
 
     async def hang_up(self, session: bytes, **more: Any) -> Back:
         """A DELETE of a session."""

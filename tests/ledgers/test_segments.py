@@ -11,7 +11,7 @@ from customhouse.adapters.ledgers.journal import SYNC_EVERY_BYTES
 from customhouse.adapters.ledgers.verifying import verify
 from customhouse.core.record import Record
 from customhouse.core.refusal import Reason, Refused
-from tests.ledgers.writing import FailingDisk, opened, record, records_in
+from tests.ledgers.writing import FailingDisk, appended, opened, record, records_in
 
 
 async def test_a_ledger_begins_with_start_and_ends_with_stop(tmp_path: Path) -> None:
@@ -66,10 +66,10 @@ async def test_the_loop_goes_on_while_the_disk_is_slow_and_all_that_waits_is_one
         let_go.wait(10)
 
     disk.during_sync = stall
-    first = asyncio.ensure_future(ledger.append(record(call=1), durable=True))
+    first = asyncio.ensure_future(appended(ledger, record(call=1), durable=True))
     while not entered.is_set():  # noqa: ASYNC110
         await asyncio.sleep(0.001)
-    rest = [asyncio.ensure_future(ledger.append(record(call=call), durable=True)) for call in range(2, 50)]
+    rest = [asyncio.ensure_future(appended(ledger, record(call=call), durable=True)) for call in range(2, 50)]
     for _ in range(10):
         await asyncio.sleep(0)
     assert not first.done()
@@ -82,7 +82,7 @@ async def test_the_loop_goes_on_while_the_disk_is_slow_and_all_that_waits_is_one
 
 async def test_a_caller_that_leaves_while_it_waits_has_its_record_written(tmp_path: Path) -> None:
     ledger = opened(tmp_path)
-    waiting = asyncio.ensure_future(ledger.append(record(call=7), durable=True))
+    waiting = asyncio.ensure_future(appended(ledger, record(call=7), durable=True))
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -93,7 +93,7 @@ async def test_a_caller_that_leaves_while_it_waits_has_its_record_written(tmp_pa
 
 async def test_a_batch_larger_than_allowed_is_written_in_parts(tmp_path: Path) -> None:
     ledger = opened(tmp_path)
-    await asyncio.gather(*(ledger.append(record(call=call, note="x" * 50_000), durable=False) for call in range(60)))
+    await asyncio.gather(*(appended(ledger, record(call=call, note="x" * 50_000), durable=False) for call in range(60)))
     await ledger.close()
     assert len(records_in(tmp_path)) == 62
 
@@ -119,11 +119,11 @@ async def test_nobody_waits_for_a_thread_that_died(tmp_path: Path, monkeypatch: 
         raise ZeroDivisionError
 
     disk.during_sync = break_down
-    first = asyncio.ensure_future(ledger.append(record(), durable=True))
+    first = asyncio.ensure_future(appended(ledger, record(), durable=True))
     with pytest.raises(Refused):
         await asyncio.wait_for(first, 5)
     with pytest.raises(Refused):
-        await asyncio.wait_for(ledger.append(record(), durable=True), 5)
+        await asyncio.wait_for(appended(ledger, record(), durable=True), 5)
     with pytest.raises(Refused):
         await asyncio.wait_for(ledger.close(), 5)
 
@@ -139,7 +139,7 @@ async def test_a_loop_that_is_gone_does_not_disturb_the_thread(tmp_path: Path) -
 
     def leave_early() -> None:
         loop = asyncio.new_event_loop()
-        task = loop.create_task(ledger.append(record(call=1), durable=True))
+        task = loop.create_task(appended(ledger, record(call=1), durable=True))
         loop.run_until_complete(asyncio.sleep(0))
         entered.wait(10)
         task.cancel()

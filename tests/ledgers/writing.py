@@ -102,6 +102,11 @@ def opened(directory: Path, *, segment_max_bytes: int = BIG_SEGMENT_BYTES, disk:
     return SegmentLedger.open(directory, segment_max_bytes=segment_max_bytes, clock=StepClock(), disk=disk)
 
 
+async def appended(ledger: SegmentLedger, record: Record, *, durable: bool) -> None:
+    """An append as a coroutine, for tasks."""
+    await ledger.append(record, durable=durable)
+
+
 def records_in(directory: Path) -> list[Record]:
     """Every record of the ledger, each line checked."""
     found: list[Record] = []

@@ -55,18 +55,18 @@ class Store:
         """The ids of events that were appended; each text is filled up to ten bytes."""
         ids = []
         for text in texts:
-            appended = await self.streams.append(whose, stream, text.ljust(10).encode())
+            appended = self.streams.append(whose, stream, text.ljust(10).encode())
             assert appended is not None
             ids.append(str(appended.event.id))
         return ids
 
     async def begun(self, whose: Session, stream: str, *texts: str) -> list[str]:
-        await self.streams.begin(whose, stream)
+        self.streams.begin(whose, stream)
         return [f"{stream}.0", *await self.sent(whose, stream, *texts)]
 
     async def finished(self, whose: Session, stream: str, *texts: str) -> list[str]:
         ids = await self.begun(whose, stream, *texts)
-        await self.streams.finish(whose, stream)
+        self.streams.finish(whose, stream)
         return ids
 
     async def after(self, whose: Session, event_id: str) -> list[str]:
@@ -109,8 +109,8 @@ async def test_after_each_event_come_the_rest_of_its_own_stream(store: Store) ->
     for number in range(3):
         ones += await store.sent(ALICE, ONE, f"a{number}")
         twos += await store.sent(ALICE, TWO, f"b{number}")
-    await store.streams.finish(ALICE, ONE)
-    await store.streams.finish(ALICE, TWO)
+    store.streams.finish(ALICE, ONE)
+    store.streams.finish(ALICE, TWO)
     assert len({*ones, *twos}) == 8
     for number in range(4):
         assert await store.after(ALICE, ones[number]) == [f"a{rest}" for rest in range(number, 3)]
@@ -136,19 +136,19 @@ async def test_what_still_comes_is_heard_until_the_stream_finishes(store: Store)
     task = asyncio.create_task(following(await store.streams.follow(ALICE, ids[1]), heard))
     await settled()
     assert heard == ["b"]
-    appended = await store.streams.append(ALICE, ONE, b"c")
+    appended = store.streams.append(ALICE, ONE, b"c")
     assert appended is not None
     assert appended.followed
     await settled()
     await store.sent(ALICE, ONE, "d")
-    await store.streams.finish(ALICE, ONE)
+    store.streams.finish(ALICE, ONE)
     await task
     assert heard == ["b", "c", "d"]
 
 
 async def test_until_somebody_follows_a_stream_goes_out_where_it_began(store: Store) -> None:
     await store.begun(ALICE, ONE)
-    appended = await store.streams.append(ALICE, ONE, b"a")
+    appended = store.streams.append(ALICE, ONE, b"a")
     assert appended is not None
     assert not appended.followed
 
@@ -162,7 +162,7 @@ async def test_the_latest_that_follows_is_the_only_one(store: Store) -> None:
     new = asyncio.create_task(following(await store.streams.follow(ALICE, ids[1]), second))
     await old
     await store.sent(ALICE, ONE, "b")
-    await store.streams.finish(ALICE, ONE)
+    store.streams.finish(ALICE, ONE)
     await new
     assert (first, second) == (["a"], ["b"])
 
@@ -173,7 +173,7 @@ async def test_who_stops_following_leaves_the_stream_to_where_it_began(store: St
     await settled()
     task.cancel()
     await settled()
-    appended = await store.streams.append(ALICE, ONE, b"a")
+    appended = store.streams.append(ALICE, ONE, b"a")
     assert appended is not None
     assert not appended.followed
 
@@ -188,8 +188,8 @@ async def test_the_oldest_events_of_a_session_go_first_whichever_stream_they_are
     ones = await store.begun(ALICE, ONE, *"abcd")
     twos = await store.begun(ALICE, TWO, *"efgh")
     ones += await store.sent(ALICE, ONE, "i")
-    await store.streams.finish(ALICE, ONE)
-    await store.streams.finish(ALICE, TWO)
+    store.streams.finish(ALICE, ONE)
+    store.streams.finish(ALICE, TWO)
     assert await store.is_gone(ALICE, ones[0])
     assert await store.after(ALICE, ones[1]) == list("bcdi")
     assert await store.after(ALICE, twos[0]) == list("efgh")
@@ -217,10 +217,10 @@ async def test_who_is_too_slow_hears_that_events_are_gone(store: Store) -> None:
 
 async def test_an_event_beyond_every_bound_is_sent_and_not_kept(store: Store) -> None:
     ids = await store.begun(ALICE, ONE, "a")
-    huge = await store.streams.append(ALICE, ONE, b"x" * (10 * EVENT))
+    huge = store.streams.append(ALICE, ONE, b"x" * (10 * EVENT))
     assert huge is not None
     ids += [str(huge.event.id), *await store.sent(ALICE, ONE, "b")]
-    await store.streams.finish(ALICE, ONE)
+    store.streams.finish(ALICE, ONE)
     assert await store.is_gone(ALICE, ids[1])
     assert await store.after(ALICE, ids[2]) == ["b"]
 
@@ -239,11 +239,11 @@ async def test_a_finished_stream_is_kept_for_a_while_and_then_gone(store: Store)
 
 async def test_nothing_is_added_to_a_stream_that_finished_or_never_began(store: Store) -> None:
     await store.finished(ALICE, ONE, "a")
-    await store.streams.finish(ALICE, ONE)
-    await store.streams.finish(ALICE, THREE)
-    assert await store.streams.append(ALICE, ONE, b"b") is None
-    assert await store.streams.append(ALICE, THREE, b"b") is None
-    assert await store.streams.append(BOB, ONE, b"b") is None
+    store.streams.finish(ALICE, ONE)
+    store.streams.finish(ALICE, THREE)
+    assert store.streams.append(ALICE, ONE, b"b") is None
+    assert store.streams.append(ALICE, THREE, b"b") is None
+    assert store.streams.append(BOB, ONE, b"b") is None
     assert await store.after(ALICE, f"{ONE}.0") == ["a"]
 
 
@@ -258,7 +258,7 @@ async def test_with_its_session_a_stream_is_gone_and_who_follows_hears_the_end(s
     await task
     assert heard == ["a"]
     assert await store.is_gone(ALICE, ids[0])
-    assert await store.streams.append(ALICE, ONE, b"c") is None
+    assert store.streams.append(ALICE, ONE, b"c") is None
     assert await store.after(BOB, others[0]) == ["b"]
 
 
@@ -273,8 +273,8 @@ async def test_a_stream_too_many_takes_the_place_of_one_that_finished(store: Sto
 async def test_where_nothing_has_finished_a_stream_too_many_is_not_kept(store: Store) -> None:
     for stream in (ONE, TWO, THREE):
         await store.begun(ALICE, stream)
-    await store.streams.begin(ALICE, FOUR)
-    assert await store.streams.append(ALICE, FOUR, b"a") is None
+    store.streams.begin(ALICE, FOUR)
+    assert store.streams.append(ALICE, FOUR, b"a") is None
     assert not await store.is_gone(ALICE, f"{ONE}.0")
 
 
@@ -282,11 +282,11 @@ async def test_all_sessions_together_hold_so_many_streams_and_no_more(store: Sto
     begun = [f"{number:032x}" for number in range(5)]
     for number, stream in enumerate(begun):
         await store.begun(session(10 + number), stream)
-    await store.streams.begin(BOB, ONE)
-    assert await store.streams.append(BOB, ONE, b"a") is None
-    await store.streams.finish(session(13), begun[3])
-    await store.streams.begin(BOB, ONE)
-    assert await store.streams.append(BOB, ONE, b"a") is not None
+    store.streams.begin(BOB, ONE)
+    assert store.streams.append(BOB, ONE, b"a") is None
+    store.streams.finish(session(13), begun[3])
+    store.streams.begin(BOB, ONE)
+    assert store.streams.append(BOB, ONE, b"a") is not None
     assert await store.is_gone(session(13), f"{begun[3]}.0")
 
 
@@ -294,10 +294,10 @@ async def test_what_was_dropped_takes_no_room() -> None:
     store = MemoryStreams(LIMITS, Moving())
     for number in range(50):
         whose, stream = session(number % 7), f"{number:032x}"
-        await store.begin(whose, stream)
+        store.begin(whose, stream)
         for _ in range(number % 9):
-            await store.append(whose, stream, b"0123456789")
-        await store.finish(whose, stream)
+            store.append(whose, stream, b"0123456789")
+        store.finish(whose, stream)
         assert store.size_bytes <= LIMITS.max_bytes
         assert len(store) <= LIMITS.max_streams
     for number in range(7):

@@ -52,13 +52,37 @@ def listed(
     return {"resourceTemplates": [entry.definition for entry in templates]}
 
 
+def shown(endpoint: Endpoint, caller: Caller, visible: Visible, drifted: Drifted) -> dict[str, int]:
+    """What the lists show a caller, by kind (`tools`, `prompts`, `resources`): a number that is another one when they show something else.
+
+    It lives as long as the process. An entry approved anew counts as another one.
+    """
+
+    def seen(server: ServerDefinition, action: ActionRef, kind: str, name: object) -> bool:
+        return server.tenant == caller.tenant and not drifted(server.name, kind, str(name)) and visible(caller, action)
+
+    tools = [(name, one.pin_digest) for name, one in endpoint.tools.items() if seen(one.server, one.action, "tool", one.name)]
+    prompts = [(name, one.pin_digest) for name, one in endpoint.prompts.items() if seen(one.server, one.action, "prompt", one.name)]
+    resources = [(uri, one.pin_digest) for uri, one in endpoint.resources.items() if seen(one.server, one.action, "resource", uri)]
+    resources += [
+        (text, one.pin_digest)
+        for text, one in ((str(one.definition["uriTemplate"]), one) for one in endpoint.templates)
+        if seen(one.server, one.action, "template", text)
+    ]
+    return {"tools": hash(frozenset(tools)), "prompts": hash(frozenset(prompts)), "resources": hash(frozenset(resources))}
+
+
+def offers(endpoint: Endpoint, caller: Caller, revision: str) -> dict[str, Any]:
+    """What the servers behind an endpoint that belong to the caller's tenant offer, in the words of a revision."""
+    servers = [(name, manifest) for name, manifest in sorted(endpoint.servers.items()) if _serves(endpoint, name, caller)]
+    return together(offered(manifest.capabilities, endpoint.revisions.get(name, NEWEST_LEGACY), revision) for name, manifest in servers)
+
+
 def greeting(endpoint: Endpoint, caller: Caller, era: Era, server_info: Mapping[str, Any], requested: object) -> dict[str, Any]:
     """The result of `initialize` or `server/discover`: what the servers behind an endpoint offer to this caller, cut to what is relayed."""
     servers = {name: manifest for name, manifest in sorted(endpoint.servers.items()) if _serves(endpoint, name, caller)}
     version = NEWEST_MODERN if era is Era.MODERN else requested if requested in LEGACY_REVISIONS else NEWEST_LEGACY
-    capabilities = together(
-        offered(manifest.capabilities, endpoint.revisions.get(name, NEWEST_LEGACY), str(version)) for name, manifest in servers.items()
-    )
+    capabilities = offers(endpoint, caller, str(version))
     said = {name: manifest.instructions for name, manifest in servers.items() if manifest.instructions}
     instructions = _merged(said) if endpoint.portal else "".join(said.values())
     result: dict[str, Any] = {"capabilities": capabilities} | ({"instructions": instructions} if instructions else {})

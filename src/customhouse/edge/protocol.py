@@ -29,7 +29,7 @@ from customhouse.edge.reply import CallerReply, whole_head
 from customhouse.gateway.admission import Admission
 from customhouse.gateway.call import JSON
 from customhouse.gateway.conversations import names_session
-from customhouse.gateway.exchange import Exchange
+from customhouse.gateway.exchange import Carry, Exchange
 from customhouse.gateway.live import Live
 from customhouse.ports.traffic import Clock
 from customhouse.wire.signal import Carrier
@@ -344,8 +344,9 @@ class Connection(asyncio.Protocol):
                 if request.method == b"POST":
                     await door.exchange.answer(request, reply)
                     return
-                if request.method == b"DELETE" and names_session(request):
-                    await door.exchange.answer(request, reply, door.exchange.hang_up)
+                carry = self._carry_of(request)
+                if carry is not None:
+                    await door.exchange.answer(request, reply, carry)
                     return
             check_origin(request.headers, door.live.view.hosts, door.live.view.origins)
             asked = ask_application(
@@ -359,6 +360,14 @@ class Connection(asyncio.Protocol):
             await self._say_no(Refused(Reason.GATEWAY_BROKE), request, reply)
         finally:
             door.admission.leave()
+
+    def _carry_of(self, request: Request) -> Carry | None:
+        """What a request of a legacy session without a message means; None where it is no such request."""
+        if request.method == b"GET" and names_session(request):
+            return self._door.exchange.open_downlink
+        if request.method == b"DELETE" and names_session(request):
+            return self._door.exchange.hang_up
+        return None
 
     async def _say_no(self, refused: Refused, request: Request, reply: CallerReply) -> None:
         path = request.target.partition(b"?")[0].decode("latin-1")

@@ -12,14 +12,17 @@ from typing import Protocol
 from customhouse.core.protocol.sse import COMMENT, event
 from customhouse.edge.asgi import Response
 from customhouse.edge.framing import Request
+from customhouse.gateway.arrival import Keeper
 from customhouse.gateway.call import JSON
-from customhouse.wire.signal import Carrier
+from customhouse.wire.signal import Carrier, Signal
 
 _STATUS_LINE = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
 _FIXED = b"cache-control: no-store\r\nx-content-type-options: nosniff\r\n"
 _STREAM_HEAD = b"content-type: text/event-stream\r\nx-accel-buffering: no\r\n" + _FIXED
 _WORTH_NO_COPY_BYTES = 16_384
 """From here on a second write costs less than a copy of the body behind its head."""
+_UNTIL_RESUMABLE_SECONDS = 1.0
+"""After so long a call of a legacy session begins its stream, whose first event lets a client that loses its connection come back."""
 _PROBES_SECONDS = (0.01, 0.04)
 """After a half-close: when to write to a caller that may be gone, so that the kernel finds out well within 100 ms."""
 
@@ -57,6 +60,7 @@ class CallerReply:
         "_connection",
         "_done",
         "_events",
+        "_held",
         "_in_doubt",
         "_probes",
         "_request",
@@ -64,6 +68,7 @@ class CallerReply:
         "_waits",
         "bytes_out",
         "carrier",
+        "keeper",
     )
 
     def __init__(self, connection: Line, request: Request) -> None:
@@ -78,7 +83,10 @@ class CallerReply:
         """Events that are to go out together."""
         self._beat: asyncio.TimerHandle | None = None
         self._probes: list[asyncio.TimerHandle] = []
+        self._held: Signal | None = None
         self.bytes_out = 0
+        self.keeper: Keeper | None = None
+        """See `gateway.arrival.Reply`."""
         self.carrier: Carrier | None = None
         """Carries the exchange that this reply belongs to."""
 
@@ -119,7 +127,10 @@ class CallerReply:
 
     def keep_open(self, now: float) -> None:
         """Called every second: a call that waits for long begins its stream, whose comments keep the connection open."""
-        if self._waits and not self._streaming and now - self._request.started > self._connection.keep_alive_comment_seconds:
+        if not self._waits or self._streaming:
+            return
+        after = self._connection.keep_alive_comment_seconds
+        if now - self._request.started > (after if self.keeper is None else min(after, _UNTIL_RESUMABLE_SECONDS)):
             self._sign_of_life()
 
     def _sign_of_life(self) -> None:
@@ -130,7 +141,7 @@ class CallerReply:
 
     def whole(self, status: int, headers: bytes, *body: bytes) -> None:
         """See `gateway.arrival.Reply`."""
-        if self._streaming or self._events:
+        if self._streaming or self._events or (self.keeper is not None and self.keeper.began):
             self.event(b"".join(body))
             self._finish_stream()
             return
@@ -158,7 +169,7 @@ class CallerReply:
     def event(self, data: bytes) -> None:
         """See `gateway.arrival.Reply`."""
         self.bytes_out += len(data)
-        self._events.append(event(data))
+        self._events.append(event(data) if self.keeper is None else self.keeper.keep(data))
 
     def room(self) -> Awaitable[None] | None:
         """See `gateway.arrival.Reply`."""
@@ -166,6 +177,31 @@ class CallerReply:
             return None
         self._connection.write(self._begun() + self._framed_events())
         return self._connection.room()
+
+    def send(self, stream: bytes) -> None:
+        """See `gateway.arrival.Reply`."""
+        if self._done or not self._connection.connected:
+            return
+        self.bytes_out += len(stream)
+        self._connection.write(self._begun() + self._chunk(stream))
+        if self._beat is not None:
+            self._beat.cancel()
+        self._schedule_beat()
+
+    def hold(self) -> Awaitable[None]:
+        """See `gateway.arrival.Reply`."""
+        self._held = Signal(asyncio.get_running_loop())
+        return self._held
+
+    def let_go(self) -> None:
+        """See `gateway.arrival.Reply`."""
+        if self._held is not None:
+            self._held.set()
+
+    @property
+    def full(self) -> bool:
+        """See `gateway.arrival.Reply`."""
+        return self._connection.room() is not None
 
     def end(self) -> None:
         """See `gateway.arrival.Reply`."""
@@ -179,7 +215,9 @@ class CallerReply:
         framing = b"transfer-encoding: chunked\r\n" if self._request.chunks_allowed else b""
         closing = b"" if self._keep_alive() else b"connection: close\r\n"
         self._schedule_beat()
-        return b"%b%b%b%b%b\r\n" % (_STATUS_LINE[200], self._connection.common_headers, _STREAM_HEAD, framing, closing)
+        head = b"%b%b%b%b%b\r\n" % (_STATUS_LINE[200], self._connection.common_headers, _STREAM_HEAD, framing, closing)
+        first = b"" if self.keeper is None else self.keeper.opening()
+        return head + self._chunk(first) if first else head
 
     def _framed_events(self) -> bytes:
         """The events so far as one chunk."""
@@ -218,6 +256,8 @@ class CallerReply:
     def _finish(self, keep_alive: bool) -> None:
         self._done = True
         self._stop()
+        if self.keeper is not None:
+            self.keeper.finish()
         self._connection.finished(self, keep_alive=keep_alive)
 
     def _stop(self) -> None:

@@ -25,16 +25,27 @@ class Admission:
         self._tenants: dict[str, float] = {}
         self._at_server: dict[str, int] = {}
         self.in_flight = 0
+        self.listening = 0
 
-    def enter(self) -> None:
-        """One more request is inside. Raises `Refused` OVERLOADED; every success is followed by one `leave`."""
-        if self.in_flight >= self._max_in_flight:
+    def enter(self, count: int = 1) -> None:
+        """So many more requests are inside. Raises `Refused` OVERLOADED; every success is followed by one `leave` of as many."""
+        if self.in_flight + count > self._max_in_flight:
             raise Refused(Reason.OVERLOADED, {"retryAfterSeconds": 1}, headers=(("Retry-After", "1"),))
-        self.in_flight += 1
+        self.in_flight += count
 
-    def leave(self) -> None:
-        """A request that came in is done."""
+    def leave(self, count: int = 1) -> None:
+        """Requests that came in are done."""
+        self.in_flight -= count
+
+    def step_aside(self) -> None:
+        """A request that came in only listens from now on, so it is not in the way of others. Followed by one `step_back`."""
         self.in_flight -= 1
+        self.listening += 1
+
+    def step_back(self) -> None:
+        """A request that stepped aside goes on; it is never refused for it."""
+        self.in_flight += 1
+        self.listening -= 1
 
     def take(self, caller: Caller, now: float) -> None:
         """One request of a caller, against its own rate and its tenant's. Raises `Refused` RATE_LIMITED."""

@@ -39,8 +39,27 @@ class Arrival(msgspec.Struct, gc=False):
     """False only if no `Mcp-Param-*` header came, so that nobody has to look for one."""
 
 
+class Keeper(Protocol):
+    """Keeps the events of one stream for a client that may lose its connection."""
+
+    began: bool
+    """Something was kept."""
+
+    def opening(self) -> bytes:
+        """What stands at the beginning of the stream, as bytes of it."""
+
+    def keep(self, data: bytes) -> bytes:
+        """Keep one JSON message; its event for the connection at hand, empty where it goes out on a later one."""
+
+    def finish(self) -> None:
+        """Nothing more comes."""
+
+
 class Reply(Protocol):
     """The way back to one caller."""
+
+    keeper: Keeper | None
+    """Keeps what goes over the stream, for a legacy session."""
 
     def whole(self, status: int, headers: bytes, *body: bytes) -> None:
         """Answer at once: header lines, each ended by CRLF, and a body in parts. As the end of a stream: the body as the last event."""
@@ -50,6 +69,19 @@ class Reply(Protocol):
 
     def room(self) -> Awaitable[None] | None:
         """Send the events so far. To be awaited, where there is something to await, before there are more."""
+
+    def send(self, stream: bytes) -> None:
+        """Bytes of a stream as they are, which go out at once; the stream begins here if it has not begun."""
+
+    def hold(self) -> Awaitable[None]:
+        """Wait until `let_go`, which costs next to nothing meanwhile. One coroutine does, once."""
+
+    def let_go(self) -> None:
+        """End the wait of `hold`, if there is one."""
+
+    @property
+    def full(self) -> bool:
+        """The client does not take what was sent."""
 
     def end(self) -> None:
         """End without an answer: an open stream closes, else an empty one is sent."""

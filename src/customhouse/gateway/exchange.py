@@ -16,7 +16,7 @@ from customhouse.core.catalogue import Endpoint
 from customhouse.core.identity import Caller
 from customhouse.core.listing import greeting, listed
 from customhouse.core.manifest import Era
-from customhouse.core.protocol.envelope import InEnvelope, Message, Said, read_message
+from customhouse.core.protocol.envelope import Batched, InEnvelope, Message, Said, read_message
 from customhouse.core.protocol.origin import check_origin
 from customhouse.core.protocol.results import answer_around, answer_bytes, refusal, stamped
 from customhouse.core.protocol.revisions import ERA_OF, LOG_LEVELS, NAMED_BY
@@ -25,8 +25,11 @@ from customhouse.core.record import Record
 from customhouse.core.refusal import Reason, Refused
 from customhouse.gateway.admission import Admission
 from customhouse.gateway.arrival import Arrival, Reply
+from customhouse.gateway.batches import answer_batch, check_batch
 from customhouse.gateway.call import JSON, Answer, Call, encode
-from customhouse.gateway.conversations import SESSION_HEADER, Conversations
+from customhouse.gateway.conversations import SESSION_HEADER, Conversations, names_session
+from customhouse.gateway.kept import Kept
+from customhouse.gateway.listening import Listening
 from customhouse.gateway.live import Live, View
 from customhouse.gateway.relay import Relay
 from customhouse.gateway.rounds import Rounds
@@ -73,11 +76,15 @@ class Exchange:
     def __post_init__(self) -> None:
         self._peers = Peers()
         relay = Relay(self.live, self.admission, self.rounds, self.ledger, self.clock, self.argument_key, self._peers, self._challenge)
+        self.listening = Listening(self.live, relay, self.admission, self.conversations, self.clock)
         self._lists: dict[tuple[View, int, str, str, str, str], bytes] = {}
         self._methods: Mapping[str, Callable[[Call], Awaitable[Answer | None]]] = {
             "initialize": self._open_session,
             "server/discover": self._greet,
             "ping": self._ping,
+            "subscriptions/listen": self.listening.listen,
+            "resources/subscribe": self.listening.subscribe,
+            "resources/unsubscribe": self.listening.unsubscribe,
             "logging/setLevel": self._set_level,
             "tools/list": self._list,
             "prompts/list": self._list,
@@ -135,7 +142,10 @@ class Exchange:
         self.admission.take(caller, self.clock.monotonic())
 
         # 4. What is said, strictly read, and the headers against it.
-        message = read_message(arrival.body, arrival.headers, passed.agreed)
+        try:
+            message = read_message(arrival.body, arrival.headers, passed.agreed)
+        except Batched as batch:
+            return await self._answer_batch(batch, arrival, reply, caller, endpoint, trail)
         if isinstance(message, Said):
             return await self._hear(message, arrival, caller, endpoint, trail)
         trail.method, trail.era, trail.revision = message.method, ERA_WORD[message.era is Era.MODERN], message.revision
@@ -144,19 +154,24 @@ class Exchange:
         trail.trace_id = trace_id_of(message.meta) or trail.call_id
         trail.name = asked_name(message)
         call = Call(message, caller, endpoint, arrival, reply, trail, view)
-        if message.era is Era.MODERN:
+        try:
+            if message.era is Era.LEGACY:
+                return await self._carry_legacy(call)
             if message.is_notification:
                 return self._notice(call)
             reply.cancel_when_left()
-        try:
-            if message.era is Era.LEGACY:
-                if SESSION_HEADER in arrival.headers and message.method != "initialize":
-                    await self._enter(call)
-                if message.is_notification:
-                    return self._notice(call)
             return await self._methods[message.method](call)
         except Refused as refused:
+            if message.is_notification:
+                raise  # its id means nothing
             raise InEnvelope(refused, message.id, message.era) from refused
+
+    async def _carry_legacy(self, call: Call) -> Answer | None:
+        if SESSION_HEADER in call.arrival.headers and call.message.method != "initialize":
+            await self._enter(call)
+        if call.message.is_notification:
+            return self._notice(call)
+        return await self._methods[call.message.method](call)
 
     async def _identify(self, arrival: Arrival, endpoint: Endpoint) -> Caller:
         """The caller behind the bearer token. Refusals carry the challenge of RFC 9728 section 5.1."""
@@ -190,6 +205,25 @@ class Exchange:
         trail.outcome = "accepted"
         return Answer(202, b"", b"")
 
+    async def _answer_batch(
+        self, batch: Batched, arrival: Arrival, reply: Reply, caller: Caller, endpoint: Endpoint, trail: Record
+    ) -> Answer:
+        """Several messages at once, each carried by `answer`; refused as it stands outside of a session."""
+        trail.method, trail.era = "batch", Era.LEGACY.value
+        if not names_session(arrival):
+            raise batch
+        session, _ = await self.conversations.enter(arrival.headers[SESSION_HEADER], caller, endpoint.path)
+        trail.revision = session.revision
+        check_batch(batch.values, session)
+        self.admission.enter(len(batch.values))
+        try:
+            reply.keeper = Kept(self.conversations.streams, session, self.new_id())
+            answer = await answer_batch(batch.values, arrival, reply, self.answer)
+        finally:
+            self.admission.leave(len(batch.values))
+        trail.outcome = "answered"
+        return answer
+
     # Answered from the view
 
     def _notice(self, call: Call) -> Answer:
@@ -205,6 +239,8 @@ class Exchange:
         basic/transports, Protocol Version Header)."""
         session, call.remembered = await self.conversations.enter(call.arrival.headers[SESSION_HEADER], call.caller, call.endpoint.path)
         call.session = session
+        if not call.message.is_notification:
+            call.reply.keeper = Kept(self.conversations.streams, session, self.new_id())
         call.trail.revision = session.revision
         if call.message.revision != session.revision:
             call.message = msgspec.structs.replace(call.message, revision=session.revision)
@@ -217,6 +253,21 @@ class Exchange:
         await self.conversations.end(session)
         trail.outcome = "accepted"
         return Answer(200, b"", b"")
+
+    async def open_downlink(self, arrival: Arrival, reply: Reply, trail: Record) -> None:
+        """A client listens to its session with GET, or comes back for what it missed (2025-11-25, basic/transports, Listening for Messages
+        from the Server, Resumability and Redelivery)."""
+        caller, endpoint = await self._without_message(arrival, trail, "GET")
+        accept = arrival.headers.get(b"accept", b"").lower()
+        if b"text/event-stream" not in accept and b"*/*" not in accept:
+            raise Refused(Reason.NOT_ACCEPTABLE)
+        session, _ = await self.conversations.enter(arrival.headers[SESSION_HEADER], caller, endpoint.path)
+        trail.revision = session.revision
+        last_event_id = arrival.headers.get(b"last-event-id", b"").decode("latin-1")
+        if last_event_id:
+            await self.listening.resume(session, last_event_id, reply, trail)
+        else:
+            await self.listening.downlink(session, caller, reply, self.new_id(), trail)
 
     async def _without_message(self, arrival: Arrival, trail: Record, method: str) -> tuple[Caller, Endpoint]:
         """The door, who, and how often, for a request of a legacy session that says nothing in its body."""

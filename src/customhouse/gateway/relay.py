@@ -93,9 +93,14 @@ class Relay:
 
     async def read_resource(self, call: Call) -> Answer | None:
         params = call.message.params
-        entry = call.endpoint.resource_at(params.get("uri")).entry(str(params.get("uri")), call.view.policy)
+        entry, granted = self.may_read(call, params.get("uri"))
+        return await self._relay(call, entry, granted, travelling(params, {}))
+
+    def may_read(self, call: Call, uri: object) -> tuple[Entry, Permit]:
+        """The resource of a URI and the permit to read it, or to be told when it changes. Raises `Refused`."""
+        entry = call.endpoint.resource_at(uri).entry(str(uri), call.view.policy)
         self._may_see(call, entry)
-        return await self._relay(call, entry, self._admit(call, entry, {}), travelling(params, {}))
+        return entry, self._admit(call, entry, {})
 
     async def complete(self, call: Call) -> Answer | None:
         """Completion of an argument: allowed to whoever may get the prompt or read the resource that it belongs to."""
@@ -193,7 +198,7 @@ class Relay:
         server = answered.revision or entry.revision
         trail.upstream_era = ERA_NAMES[server]
         if answered.error is not None:
-            return self._relayed_error(call, entry, answered.error, server)
+            return self.relayed_error(call, entry, answered.error, server)
         members, revision = answered.result or {}, call.revision
         if server != revision:
             members = translated_result(members, message.method, server, revision)
@@ -208,7 +213,8 @@ class Relay:
             return level
         return call.remembered.log_level or self.peers.level(call.peer)
 
-    def _relayed_error(self, call: Call, entry: Entry, error: dict[str, Any], server: str) -> Answer:
+    def relayed_error(self, call: Call, entry: Entry, error: dict[str, Any], server: str) -> Answer:
+        """A server's own error as the client gets it. Raises `Refused` UPSTREAM_BROKE_PROTOCOL."""
         said = translated_error(error, call.message.method, server, call.revision, entry.name if entry.kind != "tool" else "")
         status, translated = relayed_error(said, call.message.era)
         if error["code"] in (-32020, -32022):

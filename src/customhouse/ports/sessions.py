@@ -67,15 +67,18 @@ class Appended(msgspec.Struct, frozen=True, gc=False):
 
 
 class Streams(Protocol):
-    """Events of the streams of sessions, for clients that lost a connection."""
+    """Events of the streams of sessions, for clients that lost a connection.
 
-    async def begin(self, session: Session, stream: str) -> None:
+    One process writes a stream, and whoever says something has no time to wait: a store elsewhere writes behind.
+    """
+
+    def begin(self, session: Session, stream: str) -> None:
         """A stream begins; `stream` are 32 fresh hexadecimal digits. One that finished earlier may have to go for it."""
 
-    async def append(self, session: Session, stream: str, data: bytes) -> Appended | None:
+    def append(self, session: Session, stream: str, data: bytes) -> Appended | None:
         """The next event of a stream. None where the stream is no longer kept: then it goes out without an id."""
 
-    async def finish(self, session: Session, stream: str) -> None:
+    def finish(self, session: Session, stream: str) -> None:
         """Nothing more comes in this stream; its events are kept for a while longer."""
 
     async def follow(self, session: Session, last_event_id: str) -> AsyncGenerator[StoredEvent, None]:

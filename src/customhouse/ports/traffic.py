@@ -34,8 +34,8 @@ class Verifier(Protocol):
 class Ledger(Protocol):
     """The append-only, tamper-evident audit log."""
 
-    async def append(self, record: Record, *, durable: bool) -> None:
-        """Return once the record is written; with `durable`, once it is on stable storage (fdatasync).
+    def append(self, record: Record, *, durable: bool) -> Awaitable[None]:
+        """Awaited, returns once the record is written; with `durable`, once it is on stable storage (fdatasync).
 
         Raises `Refused` LEDGER_UNAVAILABLE if that is not possible.
         """

@@ -15,7 +15,7 @@ import msgspec
 from customhouse.wire.signal import Signal
 
 _HIGH_WATER_BYTES = 262_144
-"""What may wait for the reader of one reply before the socket is left alone: four reads of 64 KiB."""
+"""What may wait for the reader of one reply before the socket is left alone: one read of the socket may bring as much."""
 
 _MAX_HEAD_BYTES = 65_536
 """Status line and headers of a reply; common servers send less than 1 KiB."""
@@ -121,6 +121,10 @@ class Reply:
         self._held += len(chunk)
         return self._held
 
+    def hold(self) -> None:
+        """Leave the socket alone until something is taken: whoever it is for is slow."""
+        self._connection.hold()
+
     def wake(self) -> None:
         """Run whoever waits on: something has arrived. It may send the next request on the same connection at once."""
         waits = self._waits
@@ -207,6 +211,12 @@ class ClientConnection(asyncio.Protocol):
         """End the connection at once; the server sees it and may stop working."""
         self.closed = True
         self._transport.abort()
+
+    def hold(self) -> None:
+        """Nobody wants more at present."""
+        if not self._paused and not self.closed:
+            self._paused = True
+            self._transport.pause_reading()
 
     def room(self, held_bytes: int) -> None:
         """The reader took something."""

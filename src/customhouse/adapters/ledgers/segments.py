@@ -12,7 +12,7 @@ import errno
 import os
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -37,16 +37,15 @@ _BROKEN = "the writer of the ledger broke down"
 
 
 class _Waiting(Signal):
-    """An append on its way to disk, set once it is there or has failed; `problem` is what went wrong, empty for nothing."""
+    """An append on its way to disk, set once it is there, or failed with the refusal that says why it is not."""
 
-    __slots__ = ("body", "durable", "problem", "record")
+    __slots__ = ("body", "durable", "record")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, record: Record, body: bytes, durable: bool) -> None:
         super().__init__(loop)
         self.record = record
         self.body = body
         self.durable = durable
-        self.problem = ""
 
 
 class SegmentLedger:
@@ -99,18 +98,15 @@ class SegmentLedger:
         """What opening found from a process that did not end well."""
         return self._journal.recovery
 
-    async def append(self, record: Record, *, durable: bool) -> None:
-        """Return once the record is written; with `durable`, once it is on stable storage.
+    def append(self, record: Record, *, durable: bool) -> Awaitable[None]:
+        """Awaited, returns once the record is written; with `durable`, once it is on stable storage.
 
         A caller that is cancelled while it waits has its record written all the same. A record longer than 65,535 bytes
         is shortened. Raises `Refused` LEDGER_UNAVAILABLE, and then the record is not in the ledger.
         """
         if self._closing:
             raise Refused(Reason.LEDGER_UNAVAILABLE, note=_CLOSED)
-        waiting = self._gather(record, durable=durable)
-        await waiting
-        if waiting.problem:
-            raise Refused(Reason.LEDGER_UNAVAILABLE, note=waiting.problem)
+        return self._gather(record, durable=durable)
 
     async def close(self) -> None:
         """Write what is queued, then a `stop` record; let the directory go. A second call does nothing.
@@ -125,8 +121,6 @@ class SegmentLedger:
             self._end_of_turn()
             self._queue.put(None)
             await waiting
-            if waiting.problem:
-                raise Refused(Reason.LEDGER_UNAVAILABLE, note=waiting.problem)
         finally:
             await asyncio.to_thread(self._thread.join)
 
@@ -233,8 +227,10 @@ class SegmentLedger:
 
 def _tell(batch: Sequence[_Waiting], problem: str) -> None:
     for waiting in batch:
-        waiting.problem = problem
-        waiting.set()
+        if problem:
+            waiting.fail(Refused(Reason.LEDGER_UNAVAILABLE, note=problem))
+        else:
+            waiting.set()
 
 
 def _opening(journal: Journal, at: float) -> list[Draft]:

@@ -76,7 +76,7 @@ class MemoryStreams:
     def __len__(self) -> int:
         return self._streams
 
-    async def begin(self, session: Session, stream: str) -> None:
+    def begin(self, session: Session, stream: str) -> None:
         """See `ports.sessions.Streams`. Where no other stream has finished, the new one is not kept."""
         limits = self._limits
         own = self._sessions.get(session.key)
@@ -88,7 +88,7 @@ class MemoryStreams:
         own.streams[stream] = _Stream(own, Replay(stream, limits.max_events_per_stream, limits.max_bytes_per_stream))
         self._streams += 1
 
-    async def append(self, session: Session, stream: str, data: bytes) -> Appended | None:
+    def append(self, session: Session, stream: str, data: bytes) -> Appended | None:
         """See `ports.sessions.Streams`."""
         found = self._find(session, stream)
         if found is None or found.over:
@@ -104,7 +104,7 @@ class MemoryStreams:
         found.wake()
         return Appended(stored, found.follower is not None)
 
-    async def finish(self, session: Session, stream: str) -> None:
+    def finish(self, session: Session, stream: str) -> None:
         """See `ports.sessions.Streams`."""
         found = self._find(session, stream)
         if found is not None and not found.over:

@@ -5,7 +5,7 @@ the answer, for a failure, or to wait for a caller that reads slowly. Sources: M
 2025-11-25, basic/transports (Sending Messages to the Server 6).
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from customhouse.adapters.upstreams.answers import Message, answer_of, broken, plain_progress, plain_result, read_answer
@@ -14,13 +14,16 @@ from customhouse.core.refusal import Reason, Refused
 from customhouse.ports.traffic import Ask, Listener, UpstreamAnswer
 from customhouse.wire.client import Reply
 
+_TOGETHER_BYTES = 65_536
+"""What goes to the caller before anybody looks whether it takes it; also where a transport says that it is full."""
+
 _RELAYED = frozenset({"notifications/progress", "notifications/message"})
 
 
 class CallStream:
     """The stream that answers one request."""
 
-    __slots__ = ("_answer", "_ask", "_asked_by_server", "_failure", "_full", "_listener", "_max_bytes", "_own_id", "_reader")
+    __slots__ = ("_answer", "_ask", "_asked_by_server", "_events", "_failure", "_full", "_listener", "_max_bytes", "_own_id", "_reader")
 
     def __init__(
         self, own_id: int, ask: Ask, listener: Listener, max_bytes: int, asked_by_server: Callable[[Message], None] | None
@@ -32,6 +35,7 @@ class CallStream:
         self._max_bytes = max_bytes
         self._asked_by_server = asked_by_server
         self._reader = EventReader(max_bytes)
+        self._events: Iterator[bytes] = iter(())
         self._answer: UpstreamAnswer | None = None
         self._failure: Refused | None = None
         self._full: Awaitable[None] | None = None
@@ -46,20 +50,35 @@ class CallStream:
             if self._answer is not None:
                 return self._answer
             if self._full is not None:
+                reply.hold()
                 await self._full
                 self._full = None
+                self._pass_on()
             elif not reply.unread:
+                reply.take()
                 if reply.complete:
                     raise Refused(Reason.UPSTREAM_DIED, note="the stream ended without an answer")
                 await reply.more(self._take)
 
     def _take(self, data: bytes) -> bool:
         """What has arrived; whether the coroutine has to run on."""
+        self._events = self._reader.feed(data)
+        return self._pass_on()
+
+    def _pass_on(self) -> bool:
+        """The events that have arrived, as far as the caller takes them; whether the coroutine has to run on."""
+        size_bytes = 0
         try:
-            for event in self._reader.feed(data):
+            for event in self._events:
                 self._answer = self._hear(event)
                 if self._answer is not None:
                     return True
+                size_bytes += len(event)
+                if size_bytes > _TOGETHER_BYTES:
+                    size_bytes = 0
+                    self._full = self._listener.room()
+                    if self._full is not None:
+                        return True
         except EventTooLarge:
             self._failure = Refused(Reason.RESULT_TOO_LARGE, {"allowedBytes": self._max_bytes})
             return True

@@ -99,7 +99,7 @@ def read_message(body: bytes, headers: Mapping[bytes, bytes], agreed: Agreed) ->
     """
     value = read_json(body)
     if type(value) is not dict:
-        raise _invalid("A batch is not accepted." if type(value) is list else "The body is not an object.")
+        raise Batched(value) if type(value) is list else _invalid("The body is not an object.")
     _no_lookalikes(value, _MESSAGE, "the message")
     if value.get("jsonrpc") != "2.0":
         raise _invalid('`jsonrpc` is not "2.0".')
@@ -134,6 +134,14 @@ def _read_said(value: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> Said
     if type(error) is not dict or type(error.get("code")) is not int or type(error.get("message")) is not str:
         raise _invalid("`error` is not an object with a code and a message.")
     return Said(message_id, {"error": error})
+
+
+class Batched(Refused):
+    """Several messages in one body: refused, except where a revision has batches."""
+
+    def __init__(self, values: list[Any]) -> None:
+        super().__init__(Reason.INVALID_MESSAGE, message="A batch is taken in a session of 2025-03-26 alone.")
+        self.values = values
 
 
 class InEnvelope(Refused):

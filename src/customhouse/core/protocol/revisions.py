@@ -39,10 +39,10 @@ _BOTH = frozenset(
 )
 
 OFFERED = {
-    Era.LEGACY: _BOTH | {"initialize", "ping", "logging/setLevel"},
-    Era.MODERN: _BOTH | {"server/discover"},
+    Era.LEGACY: _BOTH | {"initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"},
+    Era.MODERN: _BOTH | {"server/discover", "subscriptions/listen"},
 }
-"""Requests that the gateway answers. Interactive features are not relayed yet, so their methods are unknown here."""
+"""Requests that the gateway answers."""
 
 NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 """The parameter that `Mcp-Name` repeats (2026-07-28, basic/transports/streamable-http, Request Metadata)."""

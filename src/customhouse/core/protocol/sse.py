@@ -59,7 +59,10 @@ class EventReader:
 
     def _whole_events(self, chunk: bytes) -> Iterator[bytes]:
         """Events that begin and end with the chunk; the usual form, one line of data, needs no line by line reading."""
-        for block in chunk[:-2].split(b"\n\n"):
+        position = 0
+        while position < len(chunk):  # one event at a time: a caller that is slow leaves the rest where it is
+            end = chunk.index(b"\n\n", position)
+            block, position = chunk[position:end], end + 2
             start = 6 if block.startswith(b"data: ") else 21 if block.startswith(_USUAL) else 0
             if start and block.find(b"\n", start) < 0 and start < len(block) <= self._max_event_bytes:
                 yield block[start:]

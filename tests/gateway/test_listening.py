@@ -1,0 +1,356 @@
+"""Streams that tell what happens outside of calls: acknowledged, tagged, judged again, told once, resumed, and ended."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from customhouse.core.protocol.revisions import META_SUBSCRIPTION
+from customhouse.gateway.listening import KEPT_FOR_SECONDS
+from customhouse.ports.traffic import Ask, Listener, UpstreamAnswer
+from tests.gateway.support import Back, World, legacy, result
+
+EVERYTHING = {"toolsListChanged": True, "promptsListChanged": True, "resourcesListChanged": True, "resourceSubscriptions": ["note://a"]}
+SEARCH, ALSO = ("tool", "search"), ("tool", "shape")
+CALL = {"name": "search", "arguments": {"query": "x"}}
+
+
+@pytest.fixture
+def world() -> World:
+    """One server alone: at the portal its resources are ambiguous."""
+    world = World()
+    world.path = "/servers/notes/mcp"
+    return world
+
+
+def whose(world: World) -> str:
+    """The session key at the server of the caller who subscribed last."""
+    return str(getattr(world.servers.calls[-1][0], "session_key", None))
+
+
+def drift(world: World, *entries: tuple[str, str]) -> None:
+    """These entries drifted, and a second passes."""
+    world.live.block("notes", frozenset(entries))
+    world.exchange.listening.sweep()
+
+
+async def turns(count: int = 20) -> None:
+    """What is on its way arrives."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def end(open_: "asyncio.Task[None]", back: Back) -> None:
+    back.leave()
+    await asyncio.gather(open_, return_exceptions=True)
+
+
+# Modern clients
+
+
+async def test_a_listen_stream_is_acknowledged_first_with_what_is_honoured_of_it(world: World) -> None:  # GW-83
+    asked = {**EVERYTHING, "resourceSubscriptions": ["note://a", "note://nobody", "file:///etc/passwd"], "taskIds": ["t"]}
+    open_, back = await world.subscribe_modern(asked, "first")
+    (told,) = back.told
+    assert told["method"] == "notifications/subscriptions/acknowledged"
+    assert told["params"] == {
+        "notifications": {"toolsListChanged": True, "resourceSubscriptions": ["note://a"]},
+        "_meta": {META_SUBSCRIPTION: "first"},
+    }
+    assert [(ask.method, ask.params) for _, ask in world.servers.calls] == [("resources/subscribe", {"uri": "note://a"})]
+    await end(open_, back)
+    assert (world.book.closing.method, world.book.closing.outcome, world.book.closing.decision) == (
+        "subscriptions/listen",
+        "caller_left",
+        "permit",
+    )
+
+
+@pytest.mark.parametrize("asked", [None, [], {"toolsListChanged": 1}, {"resourceSubscriptions": "note://a"}])
+async def test_a_filter_that_is_none_is_refused(world: World, asked: Any) -> None:
+    back = await world.ask_modern("subscriptions/listen", {"notifications": asked})
+    assert (back.status, back.refusal) == (400, "INVALID_PARAMS")
+
+
+async def test_a_list_that_shows_something_else_is_told_once_and_tagged(world: World) -> None:
+    one, first = await world.subscribe_modern({"toolsListChanged": True}, 7)
+    two, second = await world.subscribe_modern({"toolsListChanged": True}, "x")
+    drift(world, SEARCH)
+    drift(world, SEARCH, ALSO)
+    await turns()
+    for back, tag in ((first, 7), (second, "x")):
+        _, told = back.told
+        assert told == {"jsonrpc": "2.0", "method": "notifications/tools/list_changed", "params": {"_meta": {META_SUBSCRIPTION: tag}}}
+    drift(world)
+    await turns()
+    assert len(first.told) == 3
+    await end(one, first)
+    await end(two, second)
+
+
+async def test_only_those_are_told_whose_list_shows_something_else(world: World) -> None:
+    mine, reader = await world.subscribe_modern({"toolsListChanged": True})
+    other, stranger = await world.subscribe_modern({"toolsListChanged": True}, token=b"eve strangers", path="/servers/notes/mcp")
+    drift(world, SEARCH)
+    drift(world, SEARCH, ("tool", "unreviewed"))
+    await turns()
+    assert (len(reader.told), len(stranger.told)) == (2, 1)
+    await end(mine, reader)
+    await end(other, stranger)
+
+
+async def test_what_was_not_asked_for_is_not_told(world: World) -> None:
+    open_, back = await world.subscribe_modern({})
+    drift(world, SEARCH)
+    await turns()
+    assert [message["params"]["notifications"] for message in back.told] == [{}]
+    await end(open_, back)
+
+
+async def test_a_resource_is_subscribed_once_at_its_server_however_many_listen(world: World) -> None:  # GW-83
+    streams = [await world.subscribe_modern({"resourceSubscriptions": ["note://a"]}, number) for number in range(3)]
+    session = await world.open_session()
+    await world.say(session, "resources/subscribe", {"uri": "note://a"})
+    assert [ask.method for _, ask in world.servers.calls] == ["resources/subscribe"]
+    for open_, back in streams:
+        await end(open_, back)
+    await turns()
+    assert [ask.method for _, ask in world.servers.calls] == ["resources/subscribe"]
+    await world.say(session, "resources/unsubscribe", {"uri": "note://a"})
+    await turns()
+    assert [(ask.method, ask.params) for _, ask in world.servers.calls[1:]] == [("resources/unsubscribe", {"uri": "note://a"})]
+    assert len(world.exchange.listening.subscriptions) == 0
+
+
+async def test_an_update_reaches_whoever_subscribed_it_and_may_read_it(world: World) -> None:
+    open_, back = await world.subscribe_modern({"resourceSubscriptions": ["note://a"]})
+    other, elsewhere = await world.subscribe_modern({"resourceSubscriptions": ["note://a"]}, token=b"bob readers")
+    key = str(getattr(world.servers.calls[0][0], "session_key", None))
+    listening = world.exchange.listening
+    listening.updated("notes", key, "note://a")
+    listening.updated("notes", key, "note://a")
+    listening.updated("notes", key, "note://other")
+    listening.updated("foreign", key, "note://a")
+    await turns()
+    assert back.told[1:] == [
+        {
+            "jsonrpc": "2.0",
+            "method": "notifications/resources/updated",
+            "params": {"uri": "note://a", "_meta": {META_SUBSCRIPTION: 1}},
+        }
+    ]
+    assert len(elsewhere.told) == 1
+    drift(world, ("resource", "note://a"))
+    await turns()
+    listening.updated("notes", key, "note://a")
+    await turns()
+    assert len(back.told) == 2
+    drift(world)
+    await turns()
+    listening.updated("notes", key, "note://a")
+    await back.hears(b"updated")
+    await turns()
+    assert len(back.told) == 3
+    await end(open_, back)
+    await end(other, elsewhere)
+
+
+async def test_a_server_that_does_not_let_subscribe_is_not_in_the_acknowledgement(world: World) -> None:
+    async def decline(_: Ask, __: Listener) -> UpstreamAnswer:
+        return UpstreamAnswer(error={"code": -32603, "message": "no"}, revision="2025-11-25")
+
+    world.servers.script = decline
+    open_, back = await world.subscribe_modern({"toolsListChanged": True, "resourceSubscriptions": ["note://a"]})
+    assert back.told[0]["params"]["notifications"] == {"toolsListChanged": True}
+    assert len(world.exchange.listening.subscriptions) == 0
+    await end(open_, back)
+
+
+async def test_a_drain_ends_a_listen_stream_with_its_result(world: World) -> None:  # GW-85
+    open_, back = await world.subscribe_modern({"toolsListChanged": True}, "mine")
+    world.live.draining = True
+    world.exchange.listening.sweep()
+    await open_
+    assert back.result["_meta"][META_SUBSCRIPTION] == "mine"
+    assert back.result["resultType"] == "complete"
+    assert world.book.closing.outcome == "listened"
+    assert (await world.ask_modern("subscriptions/listen", {"notifications": {}})).refusal == "DRAINING"
+
+
+async def test_a_stream_ends_with_the_token_that_opened_it(world: World) -> None:
+    open_, back = await world.subscribe_modern({"toolsListChanged": True})
+    world.clock.at += 1e9
+    world.exchange.listening.sweep()
+    await open_
+    assert back.result["resultType"] == "complete"
+
+
+async def test_streams_that_listen_are_not_in_the_way_of_calls(world: World) -> None:
+    open_, back = await world.subscribe_modern({"toolsListChanged": True})
+    assert (world.admission.listening, world.admission.in_flight) == (1, -1)  # the door counts them in before, and out behind
+    await end(open_, back)
+    assert (world.admission.listening, world.admission.in_flight) == (0, 0)
+
+
+async def test_a_client_that_takes_nothing_is_told_once_it_does(world: World) -> None:
+    open_, back = await world.subscribe_modern({"toolsListChanged": True})
+    back.full = True
+    drift(world, SEARCH)
+    await turns()
+    drift(world)
+    await turns()
+    assert len(back.told) == 1
+    back.full = False
+    world.exchange.listening.sweep()
+    await turns()
+    assert len(back.told) == 2
+    await end(open_, back)
+
+
+# Legacy sessions
+
+
+async def test_a_get_opens_the_stream_of_a_session_and_tells_it_what_changed(world: World) -> None:  # GW-44
+    session = await world.open_session()
+    one, older = await world.listen(session)
+    two, newer = await world.listen(session)
+    drift(world, SEARCH)
+    await newer.hears(b"list_changed")
+    await turns()
+    assert (older.told, newer.told) == ([], [{"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}])
+    await end(two, newer)
+    drift(world)
+    await older.hears(b"list_changed")
+    await end(one, older)
+    assert [record.method for record in world.book.records] == ["initialize", "GET", "GET"]
+
+
+async def test_a_get_is_held_against_caller_session_and_media(world: World) -> None:
+    session = await world.open_session()
+    assert (await world.listen(session, token=b"bob readers"))[1].status == 404
+    assert (await world.listen(b"made-up"))[1].status == 404
+    assert (await world.listen(session, token=b"bad"))[1].status == 401
+    assert (await world.listen(session, headers={b"accept": b"application/json"}))[1].status == 406
+    assert (await world.listen(session, headers={b"origin": b"https://evil.example"}))[1].status == 403
+
+
+async def test_what_came_while_a_client_was_away_is_there_when_it_comes_back_and_nothing_else(world: World) -> None:  # GW-41
+    session = await world.open_session()
+    open_, back = await world.listen(session)
+    drift(world, SEARCH)
+    await back.hears(b"list_changed")
+    ids = [line[4:] for line in back.stream.split(b"\n") if line.startswith(b"id: ")]
+    await end(open_, back)
+    drift(world)
+    await turns()
+    again, later = await world.listen(session, ids[0])
+    await later.hears(ids[1])
+    await turns()
+    assert later.stream.count(b"list_changed") == 2
+    drift(world, SEARCH)
+    await turns(60)
+    assert later.stream.count(b"list_changed") == 3
+    await end(again, later)
+    last, rest = await world.listen(session, ids[1])
+    assert b"data: {" in await rest.hears(b"list_changed")
+    assert rest.stream.count(b"list_changed") == 2
+    await end(last, rest)
+
+
+async def test_events_that_are_gone_or_of_another_session_are_refused(world: World) -> None:
+    mine, other = await world.open_session(), await world.open_session()
+    open_, back = await world.listen(mine)
+    (event_id,) = [line[4:] for line in back.stream.split(b"\n") if line.startswith(b"id: ")]
+    for session, last in ((other, event_id), (mine, b"0" * 32 + b".1"), (mine, b"rubbish")):
+        _, refused = await world.listen(session, last)
+        assert (refused.status, refused.refusal) == (410, "EVENTS_GONE")
+    await end(open_, back)
+
+
+async def test_a_stream_nobody_comes_back_for_is_forgotten(world: World) -> None:
+    session = await world.open_session()
+    open_, back = await world.listen(session)
+    await end(open_, back)
+    assert len(world.exchange.listening) == 1
+    world.clock.at += KEPT_FOR_SECONDS
+    world.exchange.listening.sweep()
+    assert len(world.exchange.listening) == 0
+
+
+async def test_the_end_of_a_session_ends_its_streams_and_subscriptions(world: World) -> None:  # GW-37
+    session = await world.open_session()
+    open_, back = await world.listen(session)
+    await world.say(session, "resources/subscribe", {"uri": "note://a"})
+    await world.hang_up(session)
+    await open_
+    assert back.ended
+    await turns()
+    assert [ask.method for _, ask in world.servers.calls] == ["resources/subscribe", "resources/unsubscribe"]
+    assert len(world.exchange.listening) == 0
+
+
+async def test_a_session_hears_of_the_resources_it_subscribed(world: World) -> None:  # GW-84
+    session = await world.open_session()
+    open_, back = await world.listen(session)
+    assert (await world.say(session, "resources/subscribe", {"uri": "note://a"})).result == {}
+    world.exchange.listening.updated("notes", whose(world), "note://a")
+    await back.hears(b"updated")
+    assert back.told == [{"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": "note://a"}}]
+    await world.say(session, "resources/unsubscribe", {"uri": "note://a"})
+    world.exchange.listening.updated("notes", whose(world), "note://a")
+    await turns()
+    assert len(back.told) == 1
+    await end(open_, back)
+
+
+async def test_a_subscription_is_decided_like_a_read(world: World) -> None:
+    session = await world.open_session()
+    assert (await world.say(session, "resources/subscribe", {"uri": "note://nobody"})).refusal == "UNKNOWN_NAME"
+    stranger = await world.open_session(token=b"eve strangers")
+    assert (await world.say(stranger, "resources/subscribe", {"uri": "note://a"}, token=b"eve strangers")).refusal == "UNKNOWN_NAME"
+    assert world.servers.calls == []
+    without = await world.post(legacy("resources/subscribe", {"uri": "note://a"}))
+    assert (without.status, without.refusal) == (400, "SESSION_REQUIRED")
+    assert (await world.post(legacy("resources/unsubscribe", {"uri": "note://a"}))).refusal == "SESSION_REQUIRED"
+
+
+async def test_a_servers_no_is_the_answer_and_nothing_is_remembered(world: World) -> None:
+    async def decline(_: Ask, __: Listener) -> UpstreamAnswer:
+        return UpstreamAnswer(error={"code": -32000, "message": "full"}, revision="2026-07-28")
+
+    world.servers.script = decline
+    session = await world.open_session()
+    back = await world.say(session, "resources/subscribe", {"uri": "note://a"})
+    assert back.answer["error"]["message"] == "full"
+    world.servers.script = None
+    assert (await world.say(session, "resources/subscribe", {"uri": "note://a"})).result == {}
+    assert len(world.servers.calls) == 2
+
+
+# Streams of calls
+
+
+async def test_the_answer_of_a_call_whose_client_lost_its_connection_is_kept_for_it(world: World) -> None:  # GW-41
+    going_on = asyncio.Event()
+
+    async def slow(_: Ask, listener: Listener) -> UpstreamAnswer:
+        listener.notify("notifications/message", {"level": "error", "data": "before"})
+        await going_on.wait()
+        return result({"content": []})
+
+    world.servers.script = slow
+    session = await world.open_session()
+    back = Back()
+    arrival = world.arrival(legacy("tools/call", CALL, 5), {b"mcp-session-id": session})
+    call = asyncio.create_task(world.exchange.answer(arrival, back))
+    await back.hears(b"before")
+    (first,) = [line[4:] for line in back.stream.split(b"\n") if line.startswith(b"id: ")]
+    back.leave()
+    again, later = await world.listen(session, first)
+    going_on.set()
+    await call
+    await later.hears(b'"result"')
+    await again
+    assert [message["id"] for message in later.told] == [5]
+    assert later.ended
+    assert [record.outcome for record in world.book.records] == ["answered", "answered", "listened"]
