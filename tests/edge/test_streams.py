@@ -71,7 +71,7 @@ async def test_a_stream_of_an_earlier_revision_begins_with_a_comment(revision: s
     assert b": keep-alive" in out
 
 
-async def test_a_client_that_comes_back_gets_what_it_missed_on_a_new_connection() -> None:
+async def test_a_client_that_comes_back_gets_what_it_missed_on_a_new_connection() -> None:  # GW-41
     doorway = Doorway()
     session = await open_session(doorway.connect())
     first = doorway.connect()
@@ -114,7 +114,7 @@ async def test_a_call_of_a_session_is_resumable_once_it_takes_long_and_its_answe
     assert msgspec.json.decode(data)["id"] == 9
 
 
-async def test_delete_ends_the_session_and_its_streams() -> None:
+async def test_delete_ends_the_session_and_its_streams() -> None:  # GW-37
     doorway = Doorway()
     client, listener = doorway.connect(), doorway.connect()
     session = await open_session(client)

@@ -183,26 +183,36 @@ CROSSING: Final = (
     ),
     Requirement(
         name="GW-83",
-        says="a client that listens is told first what it will hear; a resource is subscribed to once, however many listen",
+        says="a client that listens is told first what it will hear, and all under its own id; a resource is subscribed to once",
         clause="basic/patterns/subscriptions",
         revisions=MODERN,
-        tests=("core/test_translation_subscriptions.py::test_what_a_legacy_server_can_tell_is_acknowledged",),
-        lacks="subscriptions",
+        tests=(
+            "core/test_translation_subscriptions.py::test_what_a_legacy_server_can_tell_is_acknowledged",
+            "gateway/test_listening.py::test_a_listen_stream_is_acknowledged_first_with_what_is_honoured_of_it",
+            "gateway/test_listening.py::test_a_list_that_shows_something_else_is_told_once_and_tagged",
+            "gateway/test_listening.py::test_a_resource_is_subscribed_once_at_its_server_however_many_listen",
+            "gateway/test_listening.py::test_an_update_reaches_whoever_subscribed_it_and_may_read_it",
+        ),
     ),
     Requirement(
         name="GW-84",
         says="a legacy client that subscribed to a resource of a modern server hears of it on its stream",
         clause="2025-11-25, server/resources, Subscriptions",
         revisions=HTTP,
-        tests=("core/test_translation_subscriptions.py::test_a_legacy_subscription_stands_if_the_modern_server_acknowledged_it",),
-        lacks="subscriptions",
+        tests=(
+            "core/test_translation_subscriptions.py::test_a_legacy_subscription_stands_if_the_modern_server_acknowledged_it",
+            "gateway/test_listening.py::test_a_session_hears_of_the_resources_it_subscribed",
+        ),
     ),
     Requirement(
         name="GW-85",
         says="a gateway that drains ends what listens with a result",
         clause="basic/patterns/subscriptions, Graceful Closure",
         revisions=MODERN,
-        waits_for="subscriptions",
+        tests=(
+            "gateway/test_listening.py::test_a_drain_ends_a_listen_stream_with_its_result",
+            "edge/test_streams.py::test_a_listen_stream_is_kept_open_with_comments_and_ends_with_a_result",
+        ),
     ),
     Requirement(
         name="GW-86",
@@ -274,7 +284,11 @@ CROSSING: Final = (
         says="a list is filtered for each caller, and what changed is taken in at once",
         clause="server/utilities/caching, Notifications",
         revisions=BOTH,
-        tests=("gateway/test_freshness.py::test_a_list_is_filtered_for_each_caller_and_takes_a_change_in_at_once",),
+        tests=(
+            "gateway/test_freshness.py::test_a_list_is_filtered_for_each_caller_and_takes_a_change_in_at_once",
+            "gateway/test_listening.py::test_a_list_that_shows_something_else_is_told_once_and_tagged",
+            "gateway/test_listening.py::test_only_those_are_told_whose_list_shows_something_else",
+        ),
     ),
     Requirement(
         name="GW-93",

@@ -28,12 +28,14 @@ LEGACY_FRONT: Final = (
     ),
     Requirement(
         name="GW-37",
-        says="DELETE ends a session for good",
+        says="DELETE ends a session for good, with its streams and what it subscribed to at servers",
         clause="2025-11-25, basic/transports, Session Management 5",
         revisions=HTTP,
         tests=(
             "gateway/test_sessions.py::test_ending_a_session_needs_that_very_session",
             "gateway/test_sessions.py::test_a_notification_of_a_session_that_ended_is_told_so",
+            "gateway/test_listening.py::test_the_end_of_a_session_ends_its_streams_and_subscriptions",
+            "edge/test_streams.py::test_delete_ends_the_session_and_its_streams",
         ),
     ),
     Requirement(
@@ -49,10 +51,14 @@ LEGACY_FRONT: Final = (
     ),
     Requirement(
         name="GW-39",
-        says="each request of a batch is answered, authorised and metered on its own, and a greeting is none of them",
+        says="each message of a batch is answered, authorised and metered on its own, and a greeting is none of them",
         clause="2025-03-26, basic, Batching",
         revisions=("2025-03-26",),
-        waits_for="batches",
+        tests=(
+            "gateway/test_batches.py::test_each_message_of_a_batch_is_decided_and_recorded_on_its_own",
+            "gateway/test_batches.py::test_each_message_of_a_batch_counts_against_the_rate",
+            "gateway/test_batches.py::test_what_is_no_batch_is_refused_and_nothing_of_it_happens",
+        ),
     ),
     Requirement(
         name="GW-40",
@@ -62,18 +68,22 @@ LEGACY_FRONT: Final = (
         tests=(
             "cves/test_readers.py::test_a_body_is_one_message_and_nothing_else",
             "core/test_envelope.py::test_what_is_no_single_request_or_notification_is_refused_without_an_id",
+            "gateway/test_batches.py::test_other_revisions_have_no_batches",
         ),
     ),
     Requirement(
         name="GW-41",
-        says="a call whose client lost its stream goes on",
-        clause="2025-11-25, basic/transports, Sending Messages 6",
-        revisions=LEGACY,
+        says="a call whose client lost its stream goes on; who comes back gets what that stream missed, and of no other",
+        clause="2025-11-25, basic/transports, Sending Messages 6, Resumability and Redelivery",
+        revisions=HTTP,
         tests=(
             "gateway/test_endings.py::test_a_legacy_caller_that_leaves_does_not_end_the_call",
+            "gateway/test_listening.py::test_the_answer_of_a_call_whose_client_lost_its_connection_is_kept_for_it",
+            "gateway/test_listening.py::test_what_came_while_a_client_was_away_is_there_when_it_comes_back_and_nothing_else",
+            "gateway/test_listening.py::test_events_that_are_gone_or_of_another_session_are_refused",
+            "edge/test_streams.py::test_a_client_that_comes_back_gets_what_it_missed_on_a_new_connection",
             "edge/test_turns.py::test_leaving_cancels_a_modern_call_and_no_legacy_one",
         ),
-        lacks="resuming of broken streams",
     ),
     Requirement(
         name="GW-42",
@@ -106,7 +116,7 @@ LEGACY_FRONT: Final = (
         says="a message that no call waits for is sent on one stream of its session",
         clause="2025-11-25, basic/transports, Multiple Connections",
         revisions=HTTP,
-        waits_for="streams outside an answer",
+        tests=("gateway/test_listening.py::test_a_get_opens_the_stream_of_a_session_and_tells_it_what_changed",),
     ),
     Requirement(
         name="GW-45",

@@ -115,7 +115,10 @@ MODERN_FRONT: Final = (
         says="GET and DELETE without a legacy session are 405 with Allow",
         clause="basic/transports/streamable-http, Earlier Revisions",
         revisions=BOTH,
-        tests=("edge/test_requests.py::test_an_endpoint_takes_post_alone",),
+        tests=(
+            "edge/test_requests.py::test_an_endpoint_takes_post_alone",
+            "edge/test_streams.py::test_without_a_legacy_session_there_is_nothing_but_post",
+        ),
     ),
     Requirement(
         name="GW-24",

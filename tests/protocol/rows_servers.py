@@ -100,11 +100,13 @@ SERVERS: Final = (
     ),
     Requirement(
         name="GW-57",
-        says="what a server has no stream for is not acknowledged to a client that listens",
+        says="what a server cannot tell is not acknowledged to a client that listens",
         clause="basic/patterns/subscriptions, Acknowledgment",
         revisions=BOTH,
-        tests=("core/test_translation_subscriptions.py::test_without_a_downlink_nothing_is_acknowledged",),
-        lacks="subscriptions",
+        tests=(
+            "core/test_translation_subscriptions.py::test_without_a_downlink_nothing_is_acknowledged",
+            "gateway/test_listening.py::test_a_server_that_does_not_let_subscribe_is_not_in_the_acknowledgement",
+        ),
     ),
     Requirement(
         name="GW-58",
