@@ -26,10 +26,11 @@ from customhouse.adapters.sealers.aead import AeadSealer
 from customhouse.adapters.sealers.keyring import first_keyring
 from customhouse.adapters.secrets.references import ReferencedSecrets
 from customhouse.adapters.telemetry.metrics import RecordMetrics
-from customhouse.adapters.upstreams.streamable import StreamableUpstreams
+from customhouse.adapters.upstreams.transports import TransportUpstreams
 from customhouse.config.definitions import pin_path, write_pin
 from customhouse.config.load import load as load_settings
 from customhouse.config.tree import Bridges
+from customhouse.control.changes import Changes
 from customhouse.core.budget import Rate
 from customhouse.core.manifest import Manifest, Pin, digest_of
 from customhouse.edge.protocol import Bounds, Connection, Door
@@ -129,7 +130,8 @@ class Turns:
         self.requests = load.template("127.0.0.1:8080", ENDPOINT, token, "tools/call", "read", modern=True)
         self.ledger = SegmentLedger.open(data_directory(loaded) / "ledger", segment_max_bytes=1 << 30, clock=clock)
         live, admission = Live(build_view(deployment)), Admission(MANY, MANY, 1000)
-        upstreams = StreamableUpstreams(ReferencedSecrets(loaded.directory, {"BENCH_TOKEN": "s" * 40}), clock, self._dial)
+        secrets = ReferencedSecrets(loaded.directory, {"BENCH_TOKEN": "s" * 40})
+        upstreams = TransportUpstreams(secrets, clock, Changes(), dialled=self._dial)
         new_id = FreshIds()
         sealer = AeadSealer(first_keyring(clock.now()), clock)
         exchange = Exchange(

@@ -8,7 +8,7 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,13 +19,16 @@ import uvicorn
 
 from customhouse import __version__
 from customhouse.adapters.ledgers.segments import SegmentLedger
+from customhouse.adapters.sandboxes.bare import Bare
+from customhouse.adapters.sandboxes.bubblewrap import Bubblewrap
+from customhouse.adapters.sandboxes.choice import ByWaiver
 from customhouse.adapters.sealers.aead import FileSealer
 from customhouse.adapters.sealers.keyring import KEYS_FILE
 from customhouse.adapters.secrets.references import ReferencedSecrets
 from customhouse.adapters.sessions.memory import MemorySessions, SessionLimits
 from customhouse.adapters.sessions.streams import MemoryStreams, StreamLimits
 from customhouse.adapters.telemetry.metrics import RecordMetrics
-from customhouse.adapters.upstreams.streamable import StreamableUpstreams
+from customhouse.adapters.upstreams.transports import TransportUpstreams
 from customhouse.adapters.verifiers.claims import ClaimNames, IssuerRules
 from customhouse.adapters.verifiers.development import DEVELOPMENT_ISSUER, DevelopmentIssuer
 from customhouse.adapters.verifiers.guarded import GuardedClient
@@ -33,16 +36,19 @@ from customhouse.adapters.verifiers.tokens import TokenVerifier, issuers_over_ht
 from customhouse.config.addresses import web_address
 from customhouse.config.definitions import pin_path, read_definitions, read_pin
 from customhouse.config.load import Loaded
+from customhouse.config.programs import installed_path
 from customhouse.config.rules import listens_on_loopback
 from customhouse.config.tree import Bridges, Settings
 from customhouse.config.tree import Issuer as IssuerSettings
 from customhouse.config.tree import Sessions as SessionSettings
+from customhouse.control.changes import Changes
 from customhouse.control.snapshots import DriftWatch
 from customhouse.core.budget import Rate
 from customhouse.core.catalogue import Endpoint, offer, portal_endpoint, server_endpoint
+from customhouse.core.launch import launch_of
 from customhouse.core.manifest import Pin, ServerDefinition
 from customhouse.core.policy import compile_policy, policy_servers
-from customhouse.core.refusal import Refused
+from customhouse.core.refusal import Reason, Refused
 from customhouse.edge.app import application
 from customhouse.edge.protocol import Bounds, Connection, Door, sweep
 from customhouse.gateway.admission import Admission
@@ -54,7 +60,8 @@ from customhouse.gateway.questions import Questions
 from customhouse.gateway.requeststates import RequestStates
 from customhouse.gateway.rounds import RoundLimits, Rounds, size_of_answer
 from customhouse.gateway.sessionids import SessionIds
-from customhouse.ports.traffic import Clock, Sealer, Upstreams
+from customhouse.ports.hosts import Child, Sandboxes
+from customhouse.ports.traffic import Clock, Hearing, Sealer, Secrets, Upstreams
 from customhouse.wire.signal import Carrier
 
 log = logging.getLogger(__name__)
@@ -202,9 +209,28 @@ def argument_key(loaded: Loaded) -> bytes:
     return path.read_bytes()
 
 
-def build_upstreams(loaded: Loaded, environ: Mapping[str, str]) -> StreamableUpstreams:
-    """The servers' side."""
-    return StreamableUpstreams(ReferencedSecrets(loaded.directory, environ), SystemClock())
+def build_upstreams(loaded: Loaded, environ: Mapping[str, str], hearing: Hearing) -> TransportUpstreams:
+    """The servers' side; `hearing` is told what servers say outside of calls."""
+    known = ReferencedSecrets(loaded.directory, environ)
+    start = program_starter(loaded, known, ByWaiver(Bubblewrap(), Bare()))
+    return TransportUpstreams(known, SystemClock(), hearing, start)
+
+
+def program_starter(loaded: Loaded, known: Secrets, sandboxes: Sandboxes) -> Callable[[ServerDefinition], Awaitable[Child]]:
+    """What starts the program of a definition with `stdio`, its secrets read at each start."""
+
+    async def start(definition: ServerDefinition) -> Child:
+        program = definition.stdio
+        if program is None:
+            raise Refused(Reason.SERVER_NOT_STARTED, note="the definition names no program")
+        try:
+            injected = {name: known.read(reference) for name, reference in program.secrets.items()}
+        except LookupError as missing:
+            raise Refused(Reason.SERVER_NOT_STARTED, note=str(missing)) from missing
+        installed = installed_path(program, loaded.directory.absolute(), loaded.settings)
+        return await sandboxes.start(launch_of(definition, str(installed), injected))
+
+    return start
 
 
 def build_rounds(bridges: Bridges, upstreams: Upstreams, sealer: Sealer, clock: Clock, new_id: Callable[[], str]) -> Rounds:
@@ -267,7 +293,8 @@ class Gateway:
         self._ledger = SegmentLedger.open(
             data_directory(deployment.loaded) / "ledger", segment_max_bytes=settings.ledger.segment_max_bytes, clock=self._clock
         )
-        self._upstreams = build_upstreams(deployment.loaded, environ)
+        self.changes = Changes()
+        self._upstreams = build_upstreams(deployment.loaded, environ, self.changes)
         self._admission = Admission(
             Rate(limits.requests_per_second_per_caller, limits.burst_per_caller),
             Rate(limits.requests_per_second_per_tenant, limits.burst_per_tenant),
@@ -359,8 +386,11 @@ class Gateway:
     @contextlib.asynccontextmanager
     async def _beside_the_server(self, announce: Callable[[], None]) -> AsyncIterator[None]:
         watch = DriftWatch(self._upstreams, self._ledger, self._clock, self._block, self._settings.captures.interval_seconds)
+        self.changes.on_changed.append(watch.changed)
         pins = self._deployment.pins
         approved = [(definition, pins[definition.name]) for definition in self._deployment.definitions if definition.name in pins]
+        for definition, _ in approved:
+            self._upstreams.attend(definition)
         tasks = [
             asyncio.create_task(self._announce(announce)),
             asyncio.create_task(self._sweep()),

@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from customhouse.control.snapshots import MAX_PAGES, DriftWatch, blocked_by, capture, summary
+from customhouse.control.snapshots import CONVERSATION, MAX_PAGES, RELAYED, DriftWatch, blocked_by, capture, summary
 from customhouse.core.drift import drift
 from customhouse.core.manifest import Era, ServerDefinition, digest_of
 from customhouse.core.permit import Errand, Permit, Purpose
+from customhouse.core.protocol.capabilities import declared
 from customhouse.core.record import Record
 from customhouse.core.refusal import Reason, Refused
 from customhouse.ports.traffic import Ask, Listener, UpstreamAnswer
@@ -50,7 +51,8 @@ class Server:
             raise self.away
         return self.era
 
-    async def discovery(self, errand: Errand, era: Era) -> Mapping[str, Any]:
+    async def discovery(self, errand: Errand, era: Era, capabilities: Mapping[str, Any], conversation: str) -> Mapping[str, Any]:
+        assert (capabilities, conversation) == (RELAYED, CONVERSATION)
         return self.said
 
     async def call(self, authority: Permit | Errand, ask: Ask, listener: Listener) -> UpstreamAnswer:
@@ -243,3 +245,68 @@ async def test_the_watch_looks_again_and_again_until_it_is_ended() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert len(watched.blocked) >= 3
+
+
+async def test_a_capture_declares_everything_that_is_relayed_in_a_conversation_of_its_own_and_answers_nothing() -> None:
+    asked: list[dict[str, Any]] = []
+
+    class Curious(Server):
+        async def call(self, authority: Permit | Errand, ask: Ask, listener: Listener) -> UpstreamAnswer:
+            asked.append(await listener.ask("roots/list", {}, "2025-11-25"))
+            return await super().call(authority, ask, listener)
+
+    server = Curious(tools=[tool("a")])
+    await capture(server, DEFINITION, Clock())
+    assert all((ask.capabilities, ask.conversation) == (RELAYED, CONVERSATION) for ask in server.asked)
+    assert all("error" in answer for answer in asked)
+    assert declared(RELAYED, "2026-07-28") == RELAYED
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("customhouse.control.snapshots.SOON_SECONDS", 0.03)
+    monkeypatch.setattr("customhouse.control.snapshots.REST_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("hurried")
+async def test_a_server_that_says_it_changed_is_looked_at_soon_and_once_for_many_changes() -> None:
+    server = Server(tools=[tool("a")])
+    pin = (await capture(server, DEFINITION, Clock())).pin("notes")
+    watched = Watched(server)
+    task = asyncio.get_running_loop().create_task(watched.watch.run([(DEFINITION, pin)]))
+    await watched.book.arrived.wait()
+    watched.book.arrived.clear()
+    server.lists["tools"] = []
+    for _ in range(100):
+        watched.watch.changed("notes", "tools")
+        watched.watch.changed("unheard-of", "tools")
+    await asyncio.wait_for(watched.book.arrived.wait(), 2)
+    await asyncio.sleep(0.1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert watched.blocked == [frozenset(), {("tool", "a")}]
+
+
+@pytest.mark.usefixtures("hurried")
+async def test_what_changes_while_a_server_is_looked_at_is_looked_at_again() -> None:
+    server = Server(tools=[tool("a")])
+    pin = (await capture(server, DEFINITION, Clock())).pin("notes")
+    watched = Watched(server)
+    looking = asyncio.Event()
+
+    def list_tools(_: Mapping[str, Any]) -> Mapping[str, Any]:
+        if not looking.is_set():
+            looking.set()
+            watched.watch.changed("notes", "tools")
+        return {"tools": [tool("a")]}
+
+    server.lists["tools"] = list_tools
+    task = asyncio.get_running_loop().create_task(watched.watch.run([(DEFINITION, pin)]))
+    async with asyncio.timeout(2):
+        while len(watched.blocked) < 2:
+            watched.book.arrived.clear()
+            await watched.book.arrived.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

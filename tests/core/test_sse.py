@@ -77,3 +77,22 @@ def test_an_event_carries_any_json_text_whole(value: dict[str, str | int], inden
     text = json.dumps(value, indent=indent).replace("\n", "\r\n" if indent else "\n")
     read = heard([COMMENT, event(text.encode()), COMMENT], 10_000)
     assert [json.loads(data) for data in read] == [value]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_the_id_of_the_last_whole_event_says_where_to_go_on(end: str) -> None:
+    reader = EventReader(1_000)
+    lines = ["id: 1", "data: a", "", "data: b", "", "id: 2", "retry: 250", "", "id: 3", "data: c"]
+    assert list(reader.feed(end.join(lines).encode())) == [b"a", b"b"]
+    assert (reader.last_event_id, reader.retry_ms) == (b"2", 250)
+    reader.restart()
+    assert list(reader.feed(b"data: d\n\n")) == [b"d"]
+    assert list(reader.feed(b"id\ndata: e\n\n")) == [b"e"]
+    assert reader.last_event_id == b""
+
+
+@pytest.mark.parametrize("line", [b"id: a\0b", b"id: " + b"x" * 1_025, b"retry: soon", b"retry: -1", b"retry: 99999999"])
+def test_an_id_or_pause_that_means_nothing_is_not_taken(line: bytes) -> None:
+    reader = EventReader(10_000)
+    list(reader.feed(b"id: 1\nretry: 5\n\n" + line + b"\n\n"))
+    assert (reader.last_event_id, reader.retry_ms) == (b"1", 5)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from customhouse.adapters.secrets.references import ReferencedSecrets
-from customhouse.adapters.upstreams.streamable import StreamableUpstreams
+from customhouse.adapters.upstreams.transports import TransportUpstreams
 from customhouse.adapters.verifiers.guarded import GuardedClient, NotFetched
 from customhouse.adapters.verifiers.keys import Location
 from customhouse.config.definitions import read_definitions
@@ -21,6 +21,7 @@ from customhouse.core.permit import Errand, Purpose
 from customhouse.core.refusal import Reason, Refused
 from tests.config.deployments import NOTES, refused, write
 from tests.cves.cases import advisory
+from tests.upstreams.support import Noted
 from tests.verifiers.support import StillClock, http_json, site
 
 INNER = [
@@ -220,7 +221,7 @@ def definition(url: str) -> ServerDefinition:
 @pytest.mark.parametrize("scheme", ["https", "http"])
 async def test_an_address_is_judged_again_when_it_is_connected_to(host: str, scheme: str) -> None:
     """Whatever got past the reading of a definition: the resolved address decides."""
-    upstreams = StreamableUpstreams(ReferencedSecrets(Path(), {}), StillClock())
+    upstreams = TransportUpstreams(ReferencedSecrets(Path(), {}), StillClock(), Noted())
     with pytest.raises(Refused) as no:
         await asyncio.wait_for(upstreams.era_of(Errand(Purpose.PROBE, definition(f"{scheme}://{host}/mcp"))), 5.0)
     await upstreams.close()

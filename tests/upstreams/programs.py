@@ -19,7 +19,7 @@ from customhouse.core.permit import Errand, Permit, Purpose
 from customhouse.core.refusal import Reason, Refused
 from customhouse.ports.hosts import LineTooLong
 from customhouse.ports.traffic import Ask, UpstreamAnswer
-from tests.upstreams.support import Machine
+from tests.upstreams.support import Machine, Noted
 
 ODD_SERVER = Path(__file__).parent / "odd_server.py"
 
@@ -100,20 +100,6 @@ class Program:
 async def _discard(stream: asyncio.StreamReader) -> None:
     while await stream.read(65_536):
         pass
-
-
-@dataclass
-class Noted:
-    """What a server said outside of calls."""
-
-    lists: list[tuple[str, str]] = field(default_factory=list)
-    resources: list[tuple[str, str, str]] = field(default_factory=list)
-
-    def changed(self, server: str, kind: str) -> None:
-        self.lists.append((server, kind))
-
-    def updated(self, server: str, session_key: str, uri: str) -> None:
-        self.resources.append((server, session_key, uri))
 
 
 @dataclass

@@ -12,8 +12,8 @@ from customhouse.adapters.upstreams.eventsource import EventSourceServer
 from customhouse.core.manifest import BearerCredential, Era, ServerDefinition
 from customhouse.core.permit import Errand, Permit, Purpose
 from customhouse.ports.traffic import Ask, UpstreamAnswer
-from tests.upstreams.programs import Noted, Person
-from tests.upstreams.support import Machine, OneSecret
+from tests.upstreams.programs import Person
+from tests.upstreams.support import Machine, Noted, OneSecret
 
 INITIALIZED = {"protocolVersion": "2024-11-05", "capabilities": {}, "serverInfo": {"name": "s", "version": "1"}}
 

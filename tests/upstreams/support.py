@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from customhouse.adapters.upstreams.streamable import StreamableUpstreams
+from customhouse.adapters.upstreams.streamable import StreamableServer
+from customhouse.adapters.upstreams.transports import TransportUpstreams
 from customhouse.core.manifest import BearerCredential, Era, ServerDefinition
 from customhouse.core.permit import Errand, Permit, Purpose
 from customhouse.ports.traffic import Ask, UpstreamAnswer
@@ -52,7 +53,24 @@ class Heard:
 
     async def ask(self, method: str, params: dict[str, Any], revision: str) -> dict[str, Any]:
         self.said.append((method, params))
+        return await self.answers(method, params, revision)
+
+    async def answers(self, method: str, params: dict[str, Any], revision: str) -> dict[str, Any]:
         return {"error": {"code": -1, "message": "no"}}
+
+
+@dataclass
+class Noted:
+    """What a server said outside of calls."""
+
+    lists: list[tuple[str, str]] = field(default_factory=list)
+    resources: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def changed(self, server: str, kind: str) -> None:
+        self.lists.append((server, kind))
+
+    def updated(self, server: str, session_key: str, uri: str) -> None:
+        self.resources.append((server, session_key, uri))
 
 
 @dataclass
@@ -88,8 +106,9 @@ class Got:
     async def result(self, value: object, headers: Mapping[str, str] | None = None) -> None:
         await self.json({"jsonrpc": "2.0", "id": self.id, "result": value}, headers=headers)
 
-    async def error(self, code: int, status: int = 200) -> None:
-        await self.json({"jsonrpc": "2.0", "id": self.id, "error": {"code": code, "message": "m"}}, status)
+    async def error(self, code: int, status: int = 200, data: object = None) -> None:
+        said = {"code": code, "message": "m"} | ({} if data is None else {"data": data})
+        await self.json({"jsonrpc": "2.0", "id": self.id, "error": said}, status)
 
     async def stream(self) -> None:
         await self.send(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
@@ -170,7 +189,8 @@ class Link:
     def __init__(self, server: Hostile, **more: Any) -> None:
         self.server = server
         self.clock = Machine()
-        self.upstreams = StreamableUpstreams(OneSecret(), self.clock)
+        self.noted = Noted()
+        self.upstreams = TransportUpstreams(OneSecret(), self.clock, self.noted)
         fixed: dict[str, Any] = {
             "name": "hostile",
             "owner": "o",
@@ -185,6 +205,12 @@ class Link:
         self.definition = ServerDefinition(**(fixed | more))
         self.errand = Errand(Purpose.PROBE, self.definition)
         self.heard = Heard()
+
+    @property
+    def streamable(self) -> StreamableServer:
+        server = self.upstreams._servers["hostile"]
+        assert isinstance(server, StreamableServer)
+        return server
 
     async def call(
         self, era: Era = Era.MODERN, *, write: bool = False, seconds: float = 5.0, key: str = "", listener: Heard | None = None, **more: Any
@@ -239,9 +265,11 @@ def legacy(call: Script, *, session: str = "s-1", initialized: Mapping[str, Any]
     async def script(got: Got) -> None:
         if got.method == "server/discover":
             await got.error(-32601)
+        elif got.verb == "GET":
+            await got.json(b"", 405)
         elif got.method == "initialize":
             await got.result(initialized or INITIALIZED, {"mcp-session-id": session} if session else None)
-        elif got.method.startswith("notifications/") or "method" not in got.message:
+        elif got.method.startswith("notifications/") or "method" not in got.message:  # a DELETE, too
             await got.send(reply(b"", 202, {"content-type": ""}))
         else:
             await call(got)

@@ -466,14 +466,14 @@ async def test_a_stream_that_ends_after_its_answer_leaves_the_connection_warm() 
     async with linked(modern(call)) as link:
         await link.call()
         go.set()
-        (draining,) = link.upstreams._servers["hostile"]._errands
+        (draining,) = link.streamable._endpoint._errands
         await draining
         await link.call()
         assert link.server.connections == 1
 
 
 async def test_a_stream_that_stays_open_after_its_answer_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("customhouse.adapters.upstreams.streamable.DRAIN_SECONDS", 0.02)
+    monkeypatch.setattr("customhouse.adapters.upstreams.endpoint.DRAIN_SECONDS", 0.02)
 
     async def call(got: Got) -> None:
         await got.stream()

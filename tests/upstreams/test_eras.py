@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from customhouse.core.manifest import Era
+from customhouse.core.protocol.revisions import META_CAPABILITIES
 from customhouse.core.refusal import Reason, Refused
 from tests.upstreams.support import DISCOVERED, DONE, INITIALIZED, Got, content, done, legacy, linked, modern, reply
 
@@ -102,7 +103,7 @@ async def test_many_first_calls_ask_once() -> None:
         assert link.server.methods().count("server/discover") == 1
 
 
-async def test_a_modern_call_of_a_legacy_server_is_refused_and_the_verdict_ages() -> None:
+async def test_a_modern_call_of_a_legacy_server_is_made_in_its_session_and_the_verdict_ages() -> None:
     speaks_modern = False
 
     async def script(got: Got) -> None:
@@ -110,27 +111,186 @@ async def test_a_modern_call_of_a_legacy_server_is_refused_and_the_verdict_ages(
 
     async with linked(script) as link:
         for _ in range(2):
-            with pytest.raises(Refused, match="ERA_UNSUPPORTED"):
-                await link.call()
-        assert link.server.methods() == ["server/discover"]
+            answer = await link.call()
+            assert (content(answer), answer.revision) == (DONE["content"], "2025-11-25")
+        assert link.server.methods() == ["server/discover", "initialize", "notifications/initialized", "tools/call", "tools/call"]
         speaks_modern = True
         link.clock.ahead = 301.0
-        assert content(await link.call()) == DONE["content"]
+        assert (await link.call()).revision == "2026-07-28"
 
 
-async def test_a_legacy_call_of_a_modern_server_is_refused_and_the_verdict_ages() -> None:
+def modern_alone(got: Got) -> Any:
+    return got.error(-32022, 400, {"supported": ["2026-07-28"]}) if got.method == "initialize" else modern(done)(got)
+
+
+async def test_a_legacy_call_of_a_modern_server_is_made_in_its_era_and_the_verdict_ages() -> None:
+    async with linked(modern_alone) as link:
+        for _ in range(2):
+            answer = await link.call(Era.LEGACY)
+            assert (content(answer), answer.revision) == (DONE["content"], "2026-07-28")
+        assert link.server.methods() == ["initialize", "server/discover", "tools/call", "tools/call"]
+        link.clock.ahead = 301.0
+        await link.call(Era.LEGACY)
+        assert link.server.methods()[-2:] == ["initialize", "tools/call"]
+
+
+async def test_a_server_of_both_eras_is_spoken_to_in_the_clients() -> None:
     async def script(got: Got) -> None:
-        await got.error(-32601, 404)
+        await (legacy(done) if "mcp-method" not in got.headers else modern(done))(got)
 
     async with linked(script) as link:
-        for _ in range(2):
+        assert (await link.call(Era.LEGACY)).revision == "2025-11-25"
+        assert (await link.call(Era.MODERN)).revision == "2026-07-28"
+        assert (await link.call(Era.LEGACY)).revision == "2025-11-25"
+        assert link.server.methods().count("initialize") == link.server.methods().count("server/discover") == 1
+
+
+async def test_a_server_that_speaks_neither_era_is_asked_again() -> None:
+    well = False
+
+    async def script(got: Got) -> None:
+        await (modern_alone(got) if well else got.error(-32601, 404))
+
+    async with linked(script) as link:
+        for era in (Era.LEGACY, Era.MODERN):
             with pytest.raises(Refused, match="ERA_UNSUPPORTED"):
-                await link.call(Era.LEGACY)
-        assert link.server.methods() == ["initialize"]
-        link.clock.ahead = 301.0
-        with pytest.raises(Refused, match="ERA_UNSUPPORTED"):
+                await link.call(era)
+        assert "tools/call" not in link.server.methods()
+        well = True
+        for era in (Era.LEGACY, Era.MODERN):
+            assert (await link.call(era)).revision == "2026-07-28"
+
+
+async def test_a_modern_server_that_turns_legacy_is_called_again_in_its_session() -> None:
+    turned = False
+
+    async def script(got: Got) -> None:
+        if "mcp-method" not in got.headers:
+            await legacy(done)(got)
+        elif turned:
+            await got.error(-32022, 400, {"supported": ["2025-11-25", "2024-11-05"]})
+        else:
+            await modern(done)(got)
+
+    async with linked(script) as link:
+        assert (await link.call(write=True)).revision == "2026-07-28"
+        turned = True
+        for _ in range(2):
+            assert (await link.call(write=True)).revision == "2025-11-25"
+        assert link.server.methods().count("server/discover") == 2
+
+
+async def test_a_server_that_answers_modern_calls_like_an_unknown_one_is_asked_again() -> None:
+    turned = False
+
+    async def script(got: Got) -> None:
+        await (got.json(b"Not Found", 404, {"content-type": "text/plain"}) if turned and got.method == "tools/call" else modern(done)(got))
+
+    async with linked(script) as link:
+        await link.call()
+        turned = True
+        with pytest.raises(Refused, match="UPSTREAM_FAILED"):
+            await link.call()
+        turned = False
+        await link.call()
+        assert link.server.methods().count("server/discover") == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"), [(401, "UPSTREAM_REFUSED_CREDENTIAL"), (500, "UPSTREAM_FAILED"), (429, "UPSTREAM_OVERLOADED")]
+)
+async def test_a_greeting_that_is_refused_says_nothing_of_the_era(status: int, reason: str) -> None:  # GW-49
+    well = False
+
+    async def script(got: Got) -> None:
+        await (legacy(done)(got) if well else got.json(b"", status))
+
+    async with linked(script) as link:
+        with pytest.raises(Refused, match=reason):
             await link.call(Era.LEGACY)
-        assert link.server.methods() == ["initialize"] * 2
+        assert link.server.methods() == ["initialize"]
+        well = True
+        assert (await link.call(Era.LEGACY)).revision == "2025-11-25"
+
+
+async def test_a_server_that_knows_an_older_revision_alone_is_greeted_with_it() -> None:
+    async def script(got: Got) -> None:
+        if got.method != "initialize":
+            await legacy(done)(got)
+        elif got.message["params"]["protocolVersion"] == "2025-11-25":
+            await got.error(-32602, 400, {"supported": ["2024-11-05", "2025-03-26"]})
+        else:
+            await got.result({**INITIALIZED, "protocolVersion": got.message["params"]["protocolVersion"]})
+
+    async with linked(script) as link:
+        asked: dict[str, Any] = {"elicitation": {"form": {}}, "sampling": {"tools": {}}}
+        assert (await link.call(Era.LEGACY, capabilities=asked, conversation="c")).revision == "2025-03-26"
+        offers = [got.message["params"] for got in link.server.got if got.method == "initialize"]
+        assert [offer["protocolVersion"] for offer in offers] == ["2025-11-25", "2025-03-26"]
+        assert [offer["capabilities"] for offer in offers] == [asked, {"sampling": {}}]
+
+
+async def test_every_answer_says_its_revision_however_it_came() -> None:
+    async def stream(got: Got) -> None:
+        await got.stream()
+        await got.event({"jsonrpc": "2.0", "id": got.id, "result": DONE})
+        await got.end()
+
+    async def spaced(got: Got) -> None:
+        await got.json(json.dumps({"id": got.id, "result": DONE, "jsonrpc": "2.0"}, indent=1).encode())
+
+    async def wrong(got: Got) -> None:
+        await got.error(-32602)
+
+    for call in (done, stream, spaced, wrong):
+        async with linked(modern(call)) as link:
+            assert (await link.call()).revision == "2026-07-28"
+        async with linked(legacy(call, initialized={**INITIALIZED, "protocolVersion": "2025-06-18"})) as link:
+            assert (await link.call()).revision == "2025-06-18"
+
+
+# What is declared
+
+
+CAN_ASK: dict[str, Any] = {"elicitation": {"form": {}}, "roots": {}, "sampling": {}}
+
+
+async def test_a_modern_request_declares_what_its_client_does_and_no_more() -> None:  # GW-67
+    async with linked(modern(done)) as link:
+        for capabilities in (CAN_ASK, {}, {"roots": {"listChanged": True}}):
+            await link.call(capabilities=capabilities)
+        told = [got.message["params"]["_meta"][META_CAPABILITIES] for got in link.server.got if got.method == "tools/call"]
+        assert told == [CAN_ASK, {}, {"roots": {}}]
+
+
+async def test_a_legacy_session_declares_what_its_clients_do_and_is_theirs_alone() -> None:
+    async with linked(legacy(done)) as link:
+        for conversation, capabilities in (
+            ("one", {}),
+            ("two", {}),
+            ("one", CAN_ASK),
+            ("two", CAN_ASK),
+            ("one", dict(reversed(CAN_ASK.items()))),
+            ("one", {"roots": {}}),
+        ):
+            await link.call(Era.LEGACY, key="alice", conversation=conversation, capabilities=capabilities)
+        told = [got.message["params"]["capabilities"] for got in link.server.got if got.method == "initialize"]
+        assert told == [{}, {**CAN_ASK, "elicitation": {"form": {}}}, CAN_ASK, {"roots": {}}]
+
+
+async def test_a_conversation_that_nobody_goes_on_with_is_ended() -> None:
+    async with linked(legacy(done)) as link:
+        await link.call(Era.LEGACY, conversation="one", capabilities=CAN_ASK)
+        await link.call(Era.LEGACY)
+        ended = link.server.until(lambda got: got.verb == "DELETE")
+        link.clock.ahead = 299.0
+        link.upstreams.sweep()
+        assert "DELETE" not in link.server.methods()
+        link.clock.ahead = 301.0
+        link.upstreams.sweep()
+        await ended
+        await link.call(Era.LEGACY)
+        assert link.server.methods().count("initialize") == 2
 
 
 # Legacy sessions
@@ -278,7 +438,7 @@ async def test_what_a_server_says_of_itself_is_read_in_its_era() -> None:
 
 
 async def test_the_least_recently_used_session_is_ended_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("customhouse.adapters.upstreams.streamable.MAX_SESSIONS", 2)
+    monkeypatch.setattr("customhouse.adapters.upstreams.legacysessions.MAX_SESSIONS", 2)
     names = iter(("s-a", "s-b", "s-c"))
 
     async def script(got: Got) -> None:

@@ -74,3 +74,30 @@ async def test_deadlines_one_after_the_other_each_fire() -> None:
     deadlines = Deadlines(now)
     waits = [bounded(deadlines, seconds, Signal(asyncio.get_running_loop())) for seconds in (0.01, 0.02, 0.03)]
     assert await asyncio.wait_for(asyncio.gather(*waits), 2) == ["late"] * 3
+
+
+async def test_the_clock_of_a_wait_that_is_held_stands_still() -> None:
+    deadlines, signal = Deadlines(now), Signal(asyncio.get_running_loop())
+    wait = None
+
+    async def held() -> str:
+        nonlocal wait
+        wait = deadlines.begin(now() + 0.02)
+        deadlines.hold(wait)
+        try:
+            await signal
+        except asyncio.CancelledError:
+            assert wait.forgiven()
+            return "late"
+        finally:
+            deadlines.end(wait)
+        return "there"
+
+    task = asyncio.create_task(held())
+    done, _ = await asyncio.wait([task], timeout=0.06)
+    assert not done
+    assert wait is not None
+    deadlines.release(wait)
+    assert await asyncio.wait_for(task, 2) == "late"
+    deadlines.release(wait)  # it is over: nothing is set for it
+    assert await bounded(deadlines, 0.01, Signal(asyncio.get_running_loop())) == "late"

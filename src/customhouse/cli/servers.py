@@ -15,6 +15,7 @@ from customhouse.cli.settings import deployment_directory
 from customhouse.config.definitions import pin_path, write_pin
 from customhouse.config.load import load
 from customhouse.config.programs import installed_path
+from customhouse.control.changes import Changes
 from customhouse.control.snapshots import Capture, capture
 from customhouse.core.drift import Change, blocking, drift
 from customhouse.core.limits import defects
@@ -161,7 +162,7 @@ def _find(directory: Path, name: str) -> tuple[Deployment, ServerDefinition]:
 
 def _capture(deployment: Deployment, definition: ServerDefinition) -> Capture:
     async def run() -> Capture:
-        upstreams = build_upstreams(deployment.loaded, os.environ)
+        upstreams = build_upstreams(deployment.loaded, os.environ, Changes())
         try:
             return await capture(upstreams, definition, SystemClock())
         finally:

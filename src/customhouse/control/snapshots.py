@@ -6,9 +6,10 @@ hide a server).
 """
 
 import asyncio
+import contextlib
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,18 @@ MAX_PAGES = 100
 MAX_DEPTH = 48
 """Nesting of a list answer: 32 levels of schema, and what stands around a schema."""
 
+RELAYED: Mapping[str, Any] = {"elicitation": {"form": {}, "url": {}}, "roots": {}, "sampling": {"context": {}, "tools": {}}}
+"""What a capture declares: everything that the gateway can relay, since servers list tools by what a client can do."""
+
+CONVERSATION = "capture"
+"""Captures have a session of their own at a legacy server, in which nobody else's questions are."""
+
+SOON_SECONDS = 2.0
+"""How long after a server said that a list changed it is looked at: whoever changes one thing often changes several."""
+
+REST_SECONDS = 10.0
+"""Between two looks at a server that says again and again that it changed."""
+
 _LISTS = (
     ("tools", "tools/list", "tools", "name"),
     ("prompts", "prompts/list", "prompts", "name"),
@@ -52,8 +65,8 @@ class _Silent:
         """Nobody is slow."""
 
     async def ask(self, method: str, params: dict[str, Any], revision: str) -> dict[str, Any]:
-        """Nobody answers; with no capabilities declared, nothing gets here."""
-        return {"error": {"code": -32601, "message": "The client does not offer this."}}
+        """Nobody is there: what is declared decides what a server lists, and a list needs no answer of anybody."""
+        return {"error": {"code": -32603, "message": "Nobody is there to answer: the gateway reads what the server offers."}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +86,7 @@ async def capture(sources: Sources, definition: ServerDefinition, clock: Clock) 
     """What a server offers now. Raises `Refused` if it is away or answers with something else."""
     errand = Errand(Purpose.CAPTURE, definition)
     era = await sources.era_of(errand)
-    said = await sources.discovery(errand, era)
+    said = await sources.discovery(errand, era, RELAYED, CONVERSATION)
     capabilities = _object(said.get("capabilities"))
     deadline = clock.monotonic() + definition.call_timeout_seconds
     found: dict[str, list[dict[str, Any]]] = {}
@@ -121,7 +134,8 @@ async def _pages(sources: Sources, errand: Errand, era: Era, method: str, member
     entries: list[msgspec.Raw] = []
     params: dict[str, Any] = {}
     for _ in range(MAX_PAGES):
-        answer = await sources.call(errand, Ask(method, params, era, deadline), _Silent())
+        ask = Ask(method, params, era, deadline, capabilities=RELAYED, conversation=CONVERSATION)
+        answer = await sources.call(errand, ask, _Silent())
         if answer.result is None:
             raise Refused(Reason.UPSTREAM_BROKE_PROTOCOL, note=f"{method}: error {(answer.error or {}).get('code')}")
         try:
@@ -151,6 +165,12 @@ class DriftWatch:
         self._clock = clock
         self._block = block
         self._interval_seconds = interval_seconds
+        self._early: dict[str, asyncio.Event] = {}
+
+    def changed(self, server: str, kind: str) -> None:
+        """A server says that a list is another one now: it is looked at soon. See `ports.traffic.Hearing`."""
+        if (early := self._early.get(server)) is not None:
+            early.set()
 
     async def run(self, approved: Sequence[tuple[ServerDefinition, Pin]]) -> None:
         """Look at every server once and then again and again, each after its own jittered pause. Ends by cancellation."""
@@ -159,9 +179,16 @@ class DriftWatch:
                 group.create_task(self._watch(definition, pin))
 
     async def _watch(self, definition: ServerDefinition, pin: Pin) -> None:
+        early = self._early[definition.name] = asyncio.Event()
         while True:
+            early.clear()  # what changes while the server is looked at is looked at once more
             await self.look(definition, pin)
-            await asyncio.sleep(self._interval_seconds * random.uniform(0.9, 1.1))  # noqa: S311 - jitter, not a secret
+            looked_at = self._clock.monotonic()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._interval_seconds * _jitter()):
+                    await early.wait()
+                    rest = looked_at + REST_SECONDS - self._clock.monotonic()
+                    await asyncio.sleep(max(SOON_SECONDS, rest) * _jitter())
 
     async def look(self, definition: ServerDefinition, pin: Pin) -> None:
         """Compare one server with its pin. A server that is away keeps the verdict it had: its pin is still served."""
@@ -189,6 +216,11 @@ class DriftWatch:
             await self._ledger.append(record, durable=False)
         except Refused as unrecorded:
             log.warning("a capture of %s could not be recorded: %s", definition.name, unrecorded.note)
+
+
+def _jitter() -> float:
+    """So that many gateways do not ask one server in the same moment."""
+    return random.uniform(0.9, 1.1)  # noqa: S311 - no secret
 
 
 def blocked_by(changes: Sequence[Change]) -> frozenset[tuple[str, str]]:

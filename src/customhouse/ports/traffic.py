@@ -120,8 +120,8 @@ class Sources(Upstreams, Protocol):
     async def era_of(self, errand: Errand) -> Era:
         """The era to capture a server in: modern if it speaks it, else legacy. Raises `Refused` if it is away."""
 
-    async def discovery(self, errand: Errand, era: Era) -> Mapping[str, Any]:
-        """What the server says of itself: its DiscoverResult or InitializeResult."""
+    async def discovery(self, errand: Errand, era: Era, capabilities: Mapping[str, Any], conversation: str) -> Mapping[str, Any]:
+        """What the server says of itself to a client with these capabilities: its DiscoverResult or InitializeResult."""
 
 
 class Secrets(Protocol):

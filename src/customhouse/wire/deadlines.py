@@ -5,15 +5,19 @@ fires about once per timeout, looks at what still waits, and is set anew.
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 
 from customhouse.wire.signal import current
 
 
 class Wait:
-    """One bounded wait of the coroutine that began it. `late` says that it was cancelled for its deadline."""
+    """One bounded wait of the coroutine that began it. `late` says that it was cancelled: for its deadline, or by whoever let it expire."""
 
-    __slots__ = ("_carrier", "deadline", "late")
+    __slots__ = ("_carrier", "deadline", "late", "left")
+
+    left: float
+    """Seconds that were left when the wait was held."""
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
@@ -52,9 +56,23 @@ class Deadlines:
         """The wait is over."""
         self._waits.discard(wait)
 
+    def hold(self, wait: Wait) -> None:
+        """The clock of a wait stands still from now on."""
+        wait.left = wait.deadline - self._monotonic()
+        wait.deadline = math.inf
+
+    def release(self, wait: Wait) -> None:
+        """The clock of a wait that was held runs on, with what was left."""
+        wait.deadline = self._monotonic() + wait.left
+        if wait in self._waits and (self._timer is None or wait.deadline < self._next):
+            self._set(wait.deadline)
+
     def _set(self, deadline: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
+        if deadline == math.inf:  # all that waits is held
+            return
         self._next = deadline
         self._timer = asyncio.get_running_loop().call_later(max(0.0, deadline - self._monotonic()), self._fire)
 

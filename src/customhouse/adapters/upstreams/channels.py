@@ -10,7 +10,7 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -55,6 +55,15 @@ class LineKey(msgspec.Struct, frozen=True):
     conversation: str = ""
     capabilities: str = ""
     """Canonical JSON; empty where nothing was declared, and then calls share the channel."""
+
+
+def _legacy_key(session_key: str, ask: Ask) -> LineKey:
+    if not ask.capabilities:
+        return LineKey(Era.LEGACY, session_key)
+    return LineKey(Era.LEGACY, session_key, ask.conversation, canonical_bytes(dict(ask.capabilities)).decode())
+
+
+_NOTHING: Mapping[str, Any] = {}
 
 
 class Line:
@@ -119,11 +128,9 @@ class Channels(ABC):
         key = _MODERN
         session_key = authority.session_key if isinstance(authority, Permit) else ""
         if not await self.speaks_modern(ask.deadline):
-            key = LineKey(Era.LEGACY, session_key)
             if ask.method in _SUBSCRIBING:
-                return await self._subscribe(key, ask, listener)
-            if ask.capabilities:
-                key = LineKey(Era.LEGACY, session_key, ask.conversation, canonical_bytes(dict(ask.capabilities)).decode())
+                return await self._subscribe(LineKey(Era.LEGACY, session_key), ask, listener)
+            key = _legacy_key(session_key, ask)
         elif ask.method in _SUBSCRIBING:
             return await self._watch(session_key, ask)
         answer = await self._carry(key, ask, listener)
@@ -223,12 +230,14 @@ class Channels(ABC):
     def _filter(self) -> dict[str, Any]:
         return {**self._wanted, **({"resourceSubscriptions": self._watching.uris} if len(self._watching) else {})}
 
-    async def discovery(self, errand: Errand, era: Era) -> dict[str, Any]:
-        """What the server says of itself: its DiscoverResult or InitializeResult, decoded strictly."""
+    async def discovery(
+        self, errand: Errand, era: Era, capabilities: Mapping[str, Any] = _NOTHING, conversation: str = ""
+    ) -> dict[str, Any]:
+        """What the server says of itself: its DiscoverResult or InitializeResult, decoded strictly. Raises `Refused`."""
         deadline = self._clock.monotonic() + self.definition.call_timeout_seconds
-        ask = Ask("server/discover", {}, era, deadline)
+        ask = Ask("server/discover", {}, era, deadline, capabilities=capabilities, conversation=conversation)
         if era is Era.LEGACY:
-            return (await self._line(LineKey(Era.LEGACY), ask)).conversation.initialize_result
+            return (await self._line(_legacy_key("", ask), ask)).conversation.initialize_result
         if not await self.speaks_modern(deadline):
             raise Refused(Reason.ERA_UNSUPPORTED, {"speaks": "legacy"})
         return decoded((await self.call(errand, ask, SILENT)).result or {})
@@ -278,7 +287,7 @@ class Channels(ABC):
             self._judge(modern=False, seconds=VERDICT_SECONDS)
             return False
         self._judge(modern=True, seconds=VERDICT_SECONDS)
-        self._wanted = _changes_offered(said)
+        self._wanted = changes_offered(said)
         self._adopt(line)
         return True
 
@@ -439,7 +448,7 @@ _SUBSCRIBING = frozenset({"resources/subscribe", "resources/unsubscribe"})
 _CLOSED = "the gateway is shutting down"
 
 
-def _changes_offered(discovered: dict[str, Any]) -> dict[str, Any]:
+def changes_offered(discovered: dict[str, Any]) -> dict[str, Any]:
     """The changes that a server says it tells about, as a filter for `subscriptions/listen`."""
     capabilities = discovered.get("capabilities")
     offered = capabilities if isinstance(capabilities, dict) else {}

@@ -22,7 +22,9 @@ from customhouse.adapters.upstreams.answers import OWN_HOP, Message, broken, dec
 from customhouse.adapters.upstreams.overhearing import Overhearing
 from customhouse.adapters.upstreams.pending import Pending
 from customhouse.core.manifest import Era
-from customhouse.core.protocol.eras import ASKABLE, MODERN_ERRORS, declares, next_offer
+from customhouse.core.protocol.capabilities import declared, declared_to
+from customhouse.core.protocol.eras import MODERN_ERRORS, next_offer
+from customhouse.core.protocol.interaction import KINDS, Question, problem_of
 from customhouse.core.protocol.revisions import (
     LEGACY_REVISIONS,
     LOG_LEVELS,
@@ -81,7 +83,7 @@ class Conversation:
         self.revision = ""
         """Empty until an era is settled."""
         self.capabilities: dict[str, Any] = {}
-        """Declared at `initialize`; a legacy server may ask for these."""
+        """Declared at `initialize`, in the modern form; a legacy server may ask for these."""
         self.initialize_result: dict[str, Any] = {}
         self.over: Refused | None = None
         """Why the channel is not to be used any more."""
@@ -160,7 +162,7 @@ class Conversation:
         if ask.wants_progress:
             meta["progressToken"] = own_id
         if self.modern:
-            meta |= {META_VERSION: NEWEST_MODERN, META_CAPABILITIES: ask.capabilities, META_CLIENT: CLIENT_INFO}
+            meta |= {META_VERSION: NEWEST_MODERN, META_CAPABILITIES: declared_to(ask.capabilities, NEWEST_MODERN), META_CLIENT: CLIENT_INFO}
             if ask.log_level:
                 meta[META_LOG_LEVEL] = ask.log_level
         if meta:
@@ -204,11 +206,12 @@ class Conversation:
         said = decoded(answer.result)
         if said.get("protocolVersion") not in LEGACY_REVISIONS:
             raise Refused(Reason.ERA_UNSUPPORTED, note="initialize answered with an unknown revision")
-        self.revision, self.initialize_result, self.capabilities = said["protocolVersion"], said, capabilities
+        self.revision, self.initialize_result = said["protocolVersion"], said
+        self.capabilities = declared(declared_to(capabilities, self.revision), self.revision)
         await self._channel.send(_encode({"jsonrpc": "2.0", "method": "notifications/initialized"}))
 
     async def _greet(self, offered: str, capabilities: dict[str, Any], deadline: float) -> UpstreamAnswer:
-        params = {"protocolVersion": offered, "capabilities": capabilities, "clientInfo": CLIENT_INFO}
+        params = {"protocolVersion": offered, "capabilities": declared_to(capabilities, offered), "clientInfo": CLIENT_INFO}
         return await self.request(Ask("initialize", params, Era.LEGACY, deadline), SILENT)
 
     def listen(self, wanted: dict[str, Any]) -> "tuple[int, asyncio.Future[dict[str, Any]]]":
@@ -330,10 +333,10 @@ class Conversation:
 
     def _question(self, message_id: str | int, method: str, params: dict[str, Any]) -> None:
         """MCP 2025-11-25, client features: what was not declared is answered with -32601, a mode that was not with -32602."""
-        if ASKABLE.get(method, "") not in self.capabilities:
+        if KINDS.get(method, "") not in self.capabilities:
             self._refuse(message_id, -32601, "The client does not offer this.")
-        elif not declares(self.capabilities, method, params):
-            self._refuse(message_id, -32602, "The client does not offer this mode.")
+        elif problem := problem_of(Question(method, params), self.capabilities):
+            self._refuse(message_id, -32602, f"The client is not asked this: {problem}.")
         elif (only := self._only()) is None:
             self._refuse(message_id, -32602, "This belongs to no request of the client.")
         elif only.questions_asked >= MAX_QUESTIONS:
@@ -427,4 +430,4 @@ SILENT: Listener = _Silent()
 
 def again(refused: Refused) -> Refused:
     """The same refusal for one more call; one exception raised in several tasks would collect all their tracebacks."""
-    return Refused(refused.reason, refused.detail, message=refused.message, note=refused.note)
+    return type(refused)(refused.reason, refused.detail, message=refused.message, note=refused.note)

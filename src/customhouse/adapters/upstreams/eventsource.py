@@ -32,6 +32,10 @@ MAX_ENDPOINT_CHARACTERS = 4_096
 """Longer than any address that a server can mean."""
 
 
+class NoStream(Refused):
+    """The server answers, but not with a stream: it does not speak this transport, or not any more."""
+
+
 class EventSourceServer(Channels):
     """One server over HTTP+SSE; a channel is a stream and the endpoint it named."""
 
@@ -54,7 +58,7 @@ class EventSourceServer(Channels):
             judge_status(reply.status, reply.headers)
             kind = reply.headers.get(b"content-type", b"").split(b";")[0].strip().lower()
             if reply.status != 200 or kind != b"text/event-stream":
-                raise Refused(Reason.UPSTREAM_FAILED, note=f"status {reply.status}, {kind.decode('latin-1')[:80]} in place of a stream")
+                raise NoStream(Reason.UPSTREAM_FAILED, note=f"status {reply.status}, {kind.decode('latin-1')[:80]} in place of a stream")
             events = _events(reply, self.definition.max_result_bytes)
             endpoint = endpoint_of(self.definition.url, await anext(events, (b"", b"")))
         except ReplyBroken as dead:

@@ -2,48 +2,94 @@
 
 Progress and log messages go from the bytes of the server to those of the caller without running the call's coroutine, which runs on for
 the answer, for a failure, or to wait for a caller that reads slowly. Sources: MCP 2026-07-28, basic/transports/streamable-http; MCP
-2025-11-25, basic/transports (Sending Messages to the Server 6).
+2025-11-25, basic/transports (Sending Messages to the Server 6, Resumability and Redelivery).
 """
 
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from collections.abc import Awaitable, Iterator
+from typing import Any, Protocol
 
 from customhouse.adapters.upstreams.answers import Message, answer_of, broken, plain_progress, plain_result, read_answer
 from customhouse.core.protocol.sse import EventReader, EventTooLarge
 from customhouse.core.refusal import Reason, Refused
 from customhouse.ports.traffic import Ask, Listener, UpstreamAnswer
 from customhouse.wire.client import Reply
+from customhouse.wire.deadlines import Wait
 
 _TOGETHER_BYTES = 65_536
 """What goes to the caller before anybody looks whether it takes it; also where a transport says that it is full."""
 
-_RELAYED = frozenset({"notifications/progress", "notifications/message"})
+_OF_THE_CALL = frozenset({"notifications/message", "notifications/elicitation/complete"})
+
+
+class StreamLost(Exception):
+    """The stream ended without the answer."""
+
+
+class Dialogue(Protocol):
+    """What a legacy server may do while it works on one call: ask, withdraw what it asked, and have its stream taken up again."""
+
+    wait: Wait
+    """How long the call may take; the clock stands still while a question is with the caller."""
+    failure: BaseException | None
+    """What ended the call while it waited, if something did."""
+    has_session: bool
+    """The server gave the session an id."""
+    session_head: bytes
+    """The headers that name the session."""
+
+    def hear(self, message: Message) -> None:
+        """A request of the server's own."""
+
+    def withdraw(self, message_id: object) -> None:
+        """The server does not want to know any more."""
+
+    def overhear(self, method: str, params: dict[str, Any]) -> None:
+        """A notification that does not belong to the call."""
 
 
 class CallStream:
     """The stream that answers one request."""
 
-    __slots__ = ("_answer", "_ask", "_asked_by_server", "_events", "_failure", "_full", "_listener", "_max_bytes", "_own_id", "_reader")
+    __slots__ = ("_answer", "_ask", "_dialogue", "_events", "_failure", "_full", "_listener", "_max_bytes", "_own_id", "_reader")
 
-    def __init__(
-        self, own_id: int, ask: Ask, listener: Listener, max_bytes: int, asked_by_server: Callable[[Message], None] | None
-    ) -> None:
-        """`asked_by_server` hears a request of the server's own; None where the era has none."""
+    def __init__(self, own_id: int, ask: Ask, listener: Listener, max_bytes: int, dialogue: Dialogue | None) -> None:
+        """`dialogue` is None in the modern era, which has none."""
         self._own_id = own_id
         self._ask = ask
         self._listener = listener
         self._max_bytes = max_bytes
-        self._asked_by_server = asked_by_server
+        self._dialogue = dialogue
         self._reader = EventReader(max_bytes)
         self._events: Iterator[bytes] = iter(())
         self._answer: UpstreamAnswer | None = None
         self._failure: Refused | None = None
         self._full: Awaitable[None] | None = None
 
+    @property
+    def may_be_resumed(self) -> bool:
+        """The server gave its events ids, so the stream can be taken up again where it ended."""
+        return self._dialogue is not None and self._reader.last_event_id != b""
+
+    @property
+    def last_event_id(self) -> bytes:
+        """The id of the last event that was read."""
+        return self._reader.last_event_id
+
+    @property
+    def retry_ms(self) -> int | None:
+        """The pause that the server asked for."""
+        return self._reader.retry_ms
+
+    def resuming_request(self, get_head: bytes) -> bytes:
+        """The request for what comes after the last event; what was half read is forgotten."""
+        self._reader.restart()
+        session_head = b"" if self._dialogue is None else self._dialogue.session_head
+        return b"%b%blast-event-id: %b\r\n\r\n" % (get_head, session_head, self._reader.last_event_id)
+
     async def read(self, reply: Reply) -> UpstreamAnswer:
-        """The answer at the end of the stream. Raises `Refused` or `wire.client.ReplyBroken`."""
+        """The answer at the end of the stream. Raises `Refused`, `StreamLost` or `wire.client.ReplyBroken`."""
         while True:
-            if reply.unread:
+            if self._full is None and reply.unread:
                 self._take(reply.arrived())
             if self._failure is not None:
                 raise self._failure
@@ -57,7 +103,7 @@ class CallStream:
             elif not reply.unread:
                 reply.take()
                 if reply.complete:
-                    raise Refused(Reason.UPSTREAM_DIED, note="the stream ended without an answer")
+                    raise StreamLost("the stream ended without an answer")
                 await reply.more(self._take)
 
     def _take(self, data: bytes) -> bool:
@@ -102,13 +148,18 @@ class CallStream:
                 raise broken("an answer for another request")
             return answer_of(message)
         if message.id is not None:
-            if self._asked_by_server is None:
+            if self._dialogue is None:
                 raise broken("a request of the server in the modern era")
-            self._asked_by_server(message)
+            self._dialogue.hear(message)
         elif method == "notifications/progress":
             self._progress(message.params())
-        elif method in _RELAYED:
+        elif method in _OF_THE_CALL:
             self._listener.notify(method, message.params())
+        elif self._dialogue is not None:
+            if method == "notifications/cancelled":
+                self._dialogue.withdraw(message.params().get("requestId"))
+            else:
+                self._dialogue.overhear(method, message.params())
         return None
 
     def _progress(self, params: dict[str, Any]) -> None:

@@ -8,6 +8,12 @@ from collections.abc import Iterator
 
 _USUAL = b"event: message\ndata: "
 
+_MAX_ID_BYTES = 1_024
+"""An id is sent back in a header; a longer one is as good as none."""
+
+_RETRY_DIGITS = 7
+"""Digits of `retry` that are believed: less than three hours."""
+
 
 class EventTooLarge(Exception):
     """One event is larger than allowed."""
@@ -19,7 +25,7 @@ class EventReader:
     by_line = False
     """For readers that look at more than the data of an event."""
 
-    __slots__ = ("_after_cr", "_buffer", "_data", "_event", "_max_event_bytes", "_seen")
+    __slots__ = ("_after_cr", "_buffer", "_data", "_event", "_id", "_max_event_bytes", "_seen", "last_event_id", "retry_ms")
 
     def __init__(self, max_event_bytes: int) -> None:
         self._max_event_bytes = max_event_bytes
@@ -27,7 +33,16 @@ class EventReader:
         self._after_cr = False
         self._data: list[bytes] = []
         self._event = b""
+        self._id = b""
         self._seen = 0
+        self.last_event_id = b""
+        """Where the stream may be taken up again; empty until an event carried an id."""
+        self.retry_ms: int | None = None
+        """How long to wait before that, if the server said so."""
+
+    def restart(self) -> None:
+        """The stream broke off and goes on after the last whole event: what was begun is forgotten."""
+        self._buffer, self._data, self._event, self._seen, self._after_cr = b"", [], b"", 0, False
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         """The data of the events that this chunk completes. Raises `EventTooLarge`."""
@@ -83,9 +98,15 @@ class EventReader:
                 raise EventTooLarge
         elif field == b"event":
             self._event = value
+        elif field == b"id":
+            if b"\0" not in value and len(value) <= _MAX_ID_BYTES:
+                self._id = value
+        elif field == b"retry" and value.isdigit() and len(value) <= _RETRY_DIGITS:
+            self.retry_ms = int(value)
 
     def _dispatch(self) -> bytes | None:
         data, event = self._data, self._event
+        self.last_event_id = self._id
         self._data, self._event, self._seen = [], b"", 0
         if not data or event not in (b"", b"message"):
             return None
