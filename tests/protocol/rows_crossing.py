@@ -16,6 +16,8 @@ CROSSING: Final = (
             "gateway/test_asking.py::test_a_client_that_declares_nothing_is_asked_nothing",
             "gateway/test_asking.py::test_a_client_without_a_session_is_asked_nothing",
             "upstreams/test_eras.py::test_fifty_calls_at_once_open_one_session",
+            "upstreams/test_eras.py::test_a_modern_request_declares_what_its_client_does_and_no_more",
+            "upstreams/test_eras.py::test_a_legacy_session_declares_what_its_clients_do_and_is_theirs_alone",
         ),
     ),
     Requirement(
@@ -28,6 +30,7 @@ CROSSING: Final = (
             "core/test_translation_interaction.py::test_what_the_client_did_not_declare_is_never_asked",
             "gateway/test_asking.py::test_what_the_client_did_not_declare_never_reaches_it",
             "upstreams/test_stdio_calls.py::test_what_was_not_declared_is_answered_without_the_caller",
+            "upstreams/test_questions.py::test_what_was_not_declared_is_never_asked",
         ),
     ),
     Requirement(
@@ -108,6 +111,7 @@ CROSSING: Final = (
             "gateway/test_asking.py::test_a_server_whose_bridge_is_off_is_told_that_nobody_can_be_asked",
             "upstreams/test_eras.py::test_fifty_calls_at_once_open_one_session",
             "upstreams/test_stdio_eras.py::test_what_a_server_says_of_itself_is_read_in_its_era",
+            "upstreams/test_questions.py::test_what_was_not_declared_is_never_asked",
         ),
     ),
     Requirement(
@@ -129,6 +133,7 @@ CROSSING: Final = (
         tests=(
             "upstreams/test_stdio_calls.py::test_the_questions_of_two_calls_never_cross",
             "upstreams/test_stdio_calls.py::test_calls_of_one_conversation_go_one_after_the_other_and_those_of_two_beside_each_other",
+            "upstreams/test_standing_streams.py::test_a_question_on_the_stream_belongs_to_the_only_call_in_flight",
         ),
     ),
     Requirement(
@@ -139,6 +144,7 @@ CROSSING: Final = (
         tests=(
             "upstreams/test_stdio_calls.py::test_a_question_that_belongs_to_no_call_is_answered_by_the_gateway",
             "upstreams/test_calls.py::test_a_request_of_a_legacy_server_is_answered_here",
+            "upstreams/test_standing_streams.py::test_a_question_that_belongs_to_no_one_call_is_answered_here",
         ),
     ),
     Requirement(
@@ -202,6 +208,7 @@ CROSSING: Final = (
         tests=(
             "core/test_translation_subscriptions.py::test_a_legacy_subscription_stands_if_the_modern_server_acknowledged_it",
             "gateway/test_listening.py::test_a_session_hears_of_the_resources_it_subscribed",
+            "upstreams/test_standing_streams.py::test_a_modern_server_is_listened_to_once_for_all_and_tells_each_what_it_wants",
         ),
     ),
     Requirement(

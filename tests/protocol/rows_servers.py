@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.protocol.requirement import BOTH, LEGACY, MODERN, Requirement
+from tests.protocol.requirement import BOTH, HTTP, LEGACY, MODERN, Requirement
 
 HTTP_VERDICT: Final = "upstreams/test_eras.py::test_what_a_server_says_to_discovery_decides_its_era"
 STDIO_VERDICT: Final = "upstreams/test_stdio_eras.py::test_what_a_server_says_to_discovery_decides_its_era"
@@ -17,10 +17,14 @@ SERVERS: Final = (
     ),
     Requirement(
         name="GW-48",
-        says="a server that answers discovery with any other 400, 404 or 405 is greeted in the legacy era",
+        says="a server that answers discovery with another 400, 404 or 405 is greeted, or looked for behind a stream if it takes no POST",
         clause="basic/transports/streamable-http, Backward Compatibility",
         revisions=LEGACY,
-        tests=(HTTP_VERDICT,),
+        tests=(
+            HTTP_VERDICT,
+            "upstreams/test_transports.py::test_a_server_that_takes_no_post_is_found_behind_its_stream",
+            "upstreams/test_transports.py::test_a_server_that_is_of_no_transport_is_refused_with_what_it_said_first",
+        ),
     ),
     Requirement(
         name="GW-49",
@@ -30,6 +34,8 @@ SERVERS: Final = (
         tests=(
             "upstreams/test_eras.py::test_refusals_and_outages_decide_nothing",
             "upstreams/test_eras.py::test_silence_decides_nothing",
+            "upstreams/test_eras.py::test_a_greeting_that_is_refused_says_nothing_of_the_era",
+            "upstreams/test_transports.py::test_refused_credentials_are_no_reason_to_look_for_a_stream",
         ),
     ),
     Requirement(
@@ -95,8 +101,13 @@ SERVERS: Final = (
         name="GW-56",
         says="a stream that a server broke off behind an event with an id is taken up again, no sooner than the server wants",
         clause="2025-11-25, basic/transports, Sending Messages 6",
-        revisions=LEGACY,
-        waits_for="resuming broken streams of servers",
+        revisions=HTTP,
+        tests=(
+            "upstreams/test_standing_streams.py::test_a_stream_that_was_lost_after_an_event_id_is_taken_up_again",
+            "upstreams/test_standing_streams.py::test_a_lost_stream_waits_as_long_as_the_server_said",
+            "upstreams/test_standing_streams.py::test_a_stream_that_is_lost_again_and_again_is_given_up",
+            "upstreams/test_standing_streams.py::test_a_stream_without_event_ids_is_not_taken_up_again",
+        ),
     ),
     Requirement(
         name="GW-57",
@@ -106,6 +117,7 @@ SERVERS: Final = (
         tests=(
             "core/test_translation_subscriptions.py::test_without_a_downlink_nothing_is_acknowledged",
             "gateway/test_listening.py::test_a_server_that_does_not_let_subscribe_is_not_in_the_acknowledgement",
+            "upstreams/test_standing_streams.py::test_a_server_without_a_stream_is_not_subscribed_to_and_not_asked_again",
         ),
     ),
     Requirement(
@@ -116,6 +128,7 @@ SERVERS: Final = (
         tests=(
             "upstreams/test_eventsource.py::test_any_other_endpoint_is_refused",
             "upstreams/test_eventsource.py::test_nothing_is_sent_to_an_endpoint_elsewhere",
+            "upstreams/test_transports.py::test_a_stream_that_names_another_origin_is_not_followed",
         ),
     ),
     Requirement(

@@ -263,7 +263,7 @@ async def test_a_modern_request_declares_what_its_client_does_and_no_more() -> N
         assert told == [CAN_ASK, {}, {"roots": {}}]
 
 
-async def test_a_legacy_session_declares_what_its_clients_do_and_is_theirs_alone() -> None:
+async def test_a_legacy_session_declares_what_its_clients_do_and_is_theirs_alone() -> None:  # GW-67
     async with linked(legacy(done)) as link:
         for conversation, capabilities in (
             ("one", {}),
