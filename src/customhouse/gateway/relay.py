@@ -170,7 +170,7 @@ class Relay:
                 call.arrival.started + entry.call_timeout_seconds,
                 {} if message.meta.keys() <= OF_THE_HOP else travelling_meta(message.meta),
                 message.progress_token is not None,
-                least if message.era is Era.MODERN else "",
+                least,
                 mirrored,
                 may_ask(call, entry),
                 call.conversation,

@@ -87,7 +87,8 @@ class StreamableServer:
     async def call(self, authority: Permit | Errand, ask: Ask, listener: Listener) -> UpstreamAnswer:
         """One request and its answer, in the era of the ask if the server speaks it, else in the other. Raises `Refused`."""
         if ask.method in _SUBSCRIBING:
-            return await self._subscribe(authority, ask, listener)
+            subscribing = self._subscribe(authority, ask, listener)
+            return await asyncio.get_running_loop().create_task(subscribing)  # what bounds it in time needs a task
         once = type(authority) is Permit and authority.changes_things
         if ask.era is Era.LEGACY and self._endpoint.now() >= self._no_legacy_until:
             try:
