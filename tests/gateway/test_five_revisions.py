@@ -24,9 +24,11 @@ SAME = {
 }
 
 
-async def recorded(params: Mapping[str, Any], revision: str) -> tuple[list[Record], list[Mapping[str, Any]]]:
-    """What a fresh gateway records of one call, and what its server hears."""
-    world = World()
+async def recorded(
+    params: Mapping[str, Any], revision: str, pinned: str = MODERN_REVISIONS[0]
+) -> tuple[list[Record], list[Mapping[str, Any]]]:
+    """What a fresh gateway records of one call, and what its server hears; `pinned` is the revision of the server."""
+    world = World(pinned=pinned)
     if revision in MODERN_REVISIONS:
         await world.ask_modern("tools/call", params)
     else:
@@ -40,14 +42,15 @@ def lasting(record: Record) -> dict[str, Any]:
     return {name: value for name, value in msgspec.structs.asdict(record).items() if name not in MAY_DIFFER}
 
 
+@pytest.mark.parametrize("pinned", ["2026-07-28", "2025-11-25", "2024-11-05"])
 @pytest.mark.parametrize(("params", "decision", "outcome"), SAME.values(), ids=SAME)
 async def test_the_same_call_gets_the_same_decision_and_record_in_every_revision(
-    params: Mapping[str, Any], decision: str, outcome: str
+    params: Mapping[str, Any], decision: str, outcome: str, pinned: str
 ) -> None:
-    newest, heard = await recorded(params, MODERN_REVISIONS[0])
+    newest, heard = await recorded(params, MODERN_REVISIONS[0], pinned)
     assert (newest[-1].decision, newest[-1].outcome) == (decision, outcome)
     for revision in LEGACY_REVISIONS:
-        records, hears = await recorded(params, revision)
+        records, hears = await recorded(params, revision, pinned)
         assert [record.revision for record in records] == [revision] * len(records)
         assert [record.era for record in records] == [ERA_OF[revision].value] * len(records)
         assert [lasting(record) for record in records] == [lasting(record) for record in newest]

@@ -60,6 +60,7 @@ async def test_a_foreign_an_ended_an_expired_and_a_made_up_id_are_refused_alike(
     first = without_call_id(refusals[0])
     assert all(without_call_id(refusal) == first for refusal in refusals)
     assert (first["status"], first["id"]) == (404, 1)
+    assert [record.outcome for record in world.book.records[-5:]] == ["SESSION_UNKNOWN"] * 5
 
 
 async def test_ending_a_session_needs_that_very_session(world: World) -> None:  # GW-37
