@@ -328,6 +328,8 @@ class Gateway:
             conversations=self._conversations,
         )
         self._listening = exchange.listening
+        self.changes.on_changed.append(self._listening.changed)
+        self.changes.on_updated.append(self._listening.updated)
         listen = settings.listen
         bounds = Bounds(
             max_head_bytes=listen.max_head_bytes,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from customhouse.core.protocol.eras import declares, next_offer, shows_modern
+from customhouse.core.protocol.eras import next_offer, shows_modern
 from customhouse.core.protocol.revisions import LEGACY_REVISIONS
 
 JSON = st.recursive(
@@ -68,30 +68,3 @@ def test_after_a_refused_offer_the_newest_that_both_know_is_next(error: Any, off
 def test_nothing_is_offered_that_the_server_did_not_name_or_that_it_refused(named: list[str], offered: str) -> None:
     offer = next_offer({"code": -32602, "data": {"supported": named}}, offered)
     assert offer == "" or (offer in named and offer in LEGACY_REVISIONS and offer != offered)
-
-
-@pytest.mark.parametrize(
-    ("capabilities", "method", "params", "offered"),
-    [
-        ({"roots": {}}, "roots/list", {}, True),
-        ({}, "roots/list", {}, False),
-        ({"sampling": {}}, "sampling/createMessage", {"messages": []}, True),
-        ({"sampling": {}}, "sampling/createMessage", {"tools": []}, False),
-        ({"sampling": {}}, "sampling/createMessage", {"toolChoice": {}}, False),
-        ({"sampling": {"tools": {}}}, "sampling/createMessage", {"tools": [], "toolChoice": {}}, True),
-        ({"sampling": None}, "sampling/createMessage", {}, False),
-        ({"elicitation": {}}, "elicitation/create", {}, True),
-        ({"elicitation": {}}, "elicitation/create", {"mode": "form"}, True),
-        ({"elicitation": {}}, "elicitation/create", {"mode": "url"}, False),  # GW-68
-        ({"elicitation": {"form": {}}}, "elicitation/create", {"mode": "url"}, False),
-        ({"elicitation": {"url": {}}}, "elicitation/create", {"mode": "url"}, True),
-        ({"elicitation": {"url": {}}}, "elicitation/create", {}, False),
-        ({"elicitation": {"url": {}, "form": {}}}, "elicitation/create", {}, True),
-        ({"elicitation": {"voice": {}}}, "elicitation/create", {"mode": "voice"}, False),
-        ({"elicitation": True}, "elicitation/create", {}, False),
-        ({"elicitation": {}}, "elicitation/create", {"mode": ["url"]}, False),
-        ({"elicitation": {}, "sampling": {}, "roots": {}}, "ping", {}, False),
-    ],
-)
-def test_a_question_needs_its_kind_and_mode_declared(capabilities: Any, method: str, params: Any, offered: bool) -> None:
-    assert declares(capabilities, method, params) is offered

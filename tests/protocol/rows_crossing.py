@@ -26,7 +26,6 @@ CROSSING: Final = (
         clause="client/elicitation, Capabilities",
         revisions=BOTH,
         tests=(
-            "core/test_era_detection.py::test_a_question_needs_its_kind_and_mode_declared",
             "core/test_translation_interaction.py::test_what_the_client_did_not_declare_is_never_asked",
             "gateway/test_asking.py::test_what_the_client_did_not_declare_never_reaches_it",
             "upstreams/test_stdio_calls.py::test_what_was_not_declared_is_answered_without_the_caller",

@@ -10,10 +10,15 @@ STDIO_VERDICT: Final = "upstreams/test_stdio_eras.py::test_what_a_server_says_to
 SERVERS: Final = (
     Requirement(
         name="GW-47",
-        says="a server that answers with a recognised modern error is spoken to in the modern era",
+        says="a server that answers with a recognised modern error is spoken to at a revision it names, a modern one without a greeting",
         clause="basic/transports/streamable-http, Backward Compatibility",
         revisions=MODERN,
-        tests=(HTTP_VERDICT, STDIO_VERDICT, "core/test_era_detection.py::test_a_recognised_error_is_modern"),
+        tests=(
+            HTTP_VERDICT,
+            STDIO_VERDICT,
+            "core/test_era_detection.py::test_a_recognised_error_is_modern",
+            "upstreams/test_eras.py::test_a_modern_server_that_turns_legacy_is_called_again_in_its_session",
+        ),
     ),
     Requirement(
         name="GW-48",
@@ -107,6 +112,7 @@ SERVERS: Final = (
             "upstreams/test_standing_streams.py::test_a_lost_stream_waits_as_long_as_the_server_said",
             "upstreams/test_standing_streams.py::test_a_stream_that_is_lost_again_and_again_is_given_up",
             "upstreams/test_standing_streams.py::test_a_stream_without_event_ids_is_not_taken_up_again",
+            "upstreams/test_official_servers.py::test_a_stream_that_it_closed_is_taken_up_again",
         ),
     ),
     Requirement(
@@ -199,7 +205,7 @@ SERVERS: Final = (
     ),
     Requirement(
         name="GW-65",
-        says="a call that is late is cancelled at its server, whatever progress it reports",
+        says="a call that is late is cancelled at its server, whatever progress it reports; while a person is asked its clock stands",
         clause="basic/patterns/cancellation, Timeouts",
         revisions=BOTH,
         tests=(
@@ -207,6 +213,7 @@ SERVERS: Final = (
             "upstreams/test_calls.py::test_progress_without_end_does_not_move_the_deadline",
             "upstreams/test_calls.py::test_a_legacy_call_that_timed_out_is_cancelled_at_the_server",
             "upstreams/test_stdio_calls.py::test_a_call_that_is_late_is_cancelled_at_the_server",
+            "upstreams/test_questions.py::test_the_clock_stands_still_while_somebody_is_asked_and_runs_on_afterwards",
         ),
     ),
     Requirement(

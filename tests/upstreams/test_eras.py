@@ -27,6 +27,13 @@ def error(code: object, status: int = 200) -> tuple[int, object]:
             Era.MODERN,
             id="a recognised modern error",
         ),  # GW-47
+        pytest.param(
+            400, {"error": {"code": -32022, "message": "m", "data": {"supported": ["2025-06-18", "2026-07-28"]}}}, Era.MODERN, id="both"
+        ),
+        pytest.param(
+            400, {"error": {"code": -32022, "message": "m", "data": {"supported": ["2025-06-18"]}}}, Era.LEGACY, id="legacy alone"
+        ),
+        pytest.param(400, {"error": {"code": -32022, "message": "m", "data": {"supported": ["2031-01-01"]}}}, Era.MODERN, id="newer"),
         pytest.param(400, {"error": {"code": -32020, "message": "m"}}, Era.MODERN, id="400 -32020"),
         pytest.param(400, {"error": {"code": -32021, "message": "m"}}, Era.MODERN, id="400 -32021"),
         pytest.param(400, {"id": None, "error": {"code": -32022, "message": "m"}}, Era.MODERN, id="400 -32022 without an id"),
@@ -161,7 +168,7 @@ async def test_a_server_that_speaks_neither_era_is_asked_again() -> None:
             assert (await link.call(era)).revision == "2026-07-28"
 
 
-async def test_a_modern_server_that_turns_legacy_is_called_again_in_its_session() -> None:
+async def test_a_modern_server_that_turns_legacy_is_called_again_in_its_session() -> None:  # GW-47
     turned = False
 
     async def script(got: Got) -> None:

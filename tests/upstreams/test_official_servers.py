@@ -1,4 +1,4 @@
-"""The official SDK behind the gateway: on stdio in both eras, and over HTTP+SSE."""
+"""The official SDK behind the gateway: on stdio and over Streamable HTTP in both eras, and over HTTP+SSE."""
 
 import asyncio
 import contextlib
@@ -14,8 +14,9 @@ import pytest
 from customhouse.core.manifest import Era
 from customhouse.core.permit import Permit
 from customhouse.ports.traffic import Ask, UpstreamAnswer
-from tests.upstreams.programs import ODD_SERVER, Behind, Person, behind
+from tests.upstreams.programs import ODD_SERVER, Behind, Person, behind, until
 from tests.upstreams.sse_server import SseServer, Up
+from tests.upstreams.support import Heard, Hostile, Link, done
 
 SDK_SERVER = str(ODD_SERVER.parent / "sdk_server.py")
 WAYS = pytest.mark.parametrize("way", ["stdio modern", "stdio legacy", "sse"])
@@ -34,24 +35,33 @@ async def official(way: str, directory: Path) -> AsyncIterator[Behind | Up]:
 
 @contextlib.asynccontextmanager
 async def over_sse() -> AsyncIterator[Up]:
+    async with listening() as port:
+        up = Up(SseServer(port=port), credential=None, connect_timeout_seconds=10.0)
+        try:
+            yield up
+        finally:
+            await up.server.close()
+
+
+@contextlib.asynccontextmanager
+async def listening(*words: str) -> AsyncIterator[int]:
+    """The server as a process, and the port it listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, SDK_SERVER, str(port), stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL
+        sys.executable, SDK_SERVER, *words, str(port), stderr=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL
     )
     assert process.stderr is not None
     async for line in process.stderr:
         if b"running on" in line:
             break
-    up = Up(SseServer(port=port), credential=None, connect_timeout_seconds=10.0)
+    reading = asyncio.create_task(process.stderr.read())  # a server that nobody reads would stop once the pipe is full
     try:
-        yield up
+        yield port
     finally:
-        await up.server.close()
         process.terminate()
-        while await process.stderr.read(65_536):
-            pass
+        await reading
         await process.wait()
 
 
@@ -73,7 +83,7 @@ async def test_it_lists_and_calls(way: str, tmp_path: Path) -> None:
         assert [member(answer, "structuredContent") for answer in answers] == [{"result": number + 1} for number in range(20)]
         assert {answer.revision for answer in answers} == {"2026-07-28" if way == "stdio modern" else "2025-11-25"}
         listed = await here.server.call(here.errand, Ask("tools/list", {}, Era.LEGACY, here.clock.monotonic() + 20), here.person)
-        assert [tool["name"] for tool in member(listed, "tools")] == ["add", "count", "confirm", "wait"]
+        assert [tool["name"] for tool in member(listed, "tools")] == ["add", "count", "confirm", "wait", "roots", "lose", "change"]
         era = Era.MODERN if way == "stdio modern" else Era.LEGACY
         assert (await here.server.discovery(here.errand, era))["instructions"] == "Adds."
 
@@ -108,3 +118,66 @@ async def test_a_cancelled_call_leaves_the_server_usable(way: str, tmp_path: Pat
         with pytest.raises(asyncio.CancelledError):
             await waiting
         assert member(await call(here, "add", {"a": 1, "b": 2}), "structuredContent") == {"result": 3}
+
+
+# Streamable HTTP, both eras at one address
+
+
+@contextlib.asynccontextmanager
+async def over_http(path: str = "/mcp") -> AsyncIterator[Link]:
+    async with listening("http") as port:
+        link = Link(Hostile(done), url=f"http://127.0.0.1:{port}{path}", credential=None, call_timeout_seconds=20.0)
+        try:
+            yield link
+        finally:
+            await link.upstreams.close()
+
+
+async def tool(link: Link, era: Era, name: str, arguments: Any = None, **more: Any) -> UpstreamAnswer:
+    return await link.call(era, params={"name": name, "arguments": arguments or {}}, seconds=20.0, key="alice", **more)
+
+
+async def test_each_call_is_made_in_the_era_of_its_client() -> None:
+    async with over_http() as link:
+        for era, revision in ((Era.LEGACY, "2025-11-25"), (Era.MODERN, "2026-07-28"), (Era.LEGACY, "2025-11-25")):
+            answer = await tool(link, era, "add", {"a": 1, "b": 1}, wants_progress=True)
+            assert (member(answer, "structuredContent"), answer.revision) == ({"result": 2}, revision)
+        link.heard.said.clear()
+        await tool(link, Era.LEGACY, "count", {"steps": 3}, wants_progress=True)
+        assert [params["progress"] for method, params in link.heard.said if method == "notifications/progress"] == [1, 2, 3]
+
+
+async def test_it_asks_a_legacy_client_on_the_streams_it_likes() -> None:
+    async with over_http() as link:
+        can: dict[str, Any] = {"elicitation": {"form": {}}, "roots": {}}
+
+        class Answering(Heard):
+            async def answers(self, method: str, params: dict[str, Any], revision: str) -> dict[str, Any]:
+                if method == "roots/list":
+                    return {"result": {"roots": [{"uri": "file:///a"}]}}
+                return {"result": {"action": "decline"}}
+
+        person = Answering()
+        answer = await tool(link, Era.LEGACY, "confirm", capabilities=can, conversation="c", listener=person)
+        assert member(answer, "content")[0]["text"] == "decline"
+        answer = await tool(link, Era.LEGACY, "roots", capabilities=can, conversation="c", listener=person)
+        assert member(answer, "content")[0]["text"] == "file:///a"
+
+
+async def test_a_stream_that_it_closed_is_taken_up_again() -> None:  # GW-56
+    async with over_http() as link:
+        answer = await tool(link, Era.LEGACY, "lose", wants_progress=True)
+        assert member(answer, "content")[0]["text"] == "found again"
+
+
+@pytest.mark.parametrize("era", [Era.LEGACY, Era.MODERN])
+async def test_it_says_that_its_tools_changed_to_whoever_listens(era: Era) -> None:
+    async with over_http() as link:
+        link.upstreams.attend(link.definition)
+        await link.upstreams.era_of(link.errand)
+        if era is Era.LEGACY:  # as if it spoke no other
+            link.streamable._modern = False
+        link.upstreams.sweep()
+        await until(lambda: link.streamable.is_heard)
+        await link.call(era, params={"name": "change", "arguments": {}}, seconds=20.0)
+        await until(lambda: ("hostile", "tools") in link.noted.lists)

@@ -9,7 +9,7 @@ import pytest
 from customhouse.adapters.upstreams.questions import MAX_QUESTIONS
 from customhouse.core.manifest import Era
 from customhouse.core.refusal import Reason, Refused
-from tests.upstreams.support import DONE, Got, Heard, content, legacy, linked
+from tests.upstreams.support import DONE, Got, Heard, chunk, content, legacy, linked
 
 CAN_ASK: dict[str, Any] = {"elicitation": {"form": {}}, "roots": {}, "sampling": {}}
 FORM = {"message": "Which?", "requestedSchema": {"type": "object", "properties": {}}}
@@ -122,7 +122,7 @@ async def test_two_questions_with_one_id_end_the_call() -> None:
             await link.call(Era.LEGACY, listener=Person(wait), capabilities=CAN_ASK, conversation="c")
 
 
-async def test_the_clock_stands_still_while_somebody_is_asked_and_runs_on_afterwards() -> None:
+async def test_the_clock_stands_still_while_somebody_is_asked_and_runs_on_afterwards() -> None:  # GW-65
     asked, may_answer = asyncio.Event(), asyncio.Event()
 
     async def slowly(method: str, params: dict[str, Any], revision: str) -> dict[str, Any]:
@@ -233,3 +233,25 @@ async def test_what_a_legacy_server_says_of_lists_on_the_stream_of_a_call_is_hea
         await link.call(Era.LEGACY)
         assert link.noted.lists == [("hostile", "tools")]
         assert [method for method, _ in link.heard.said] == ["notifications/elicitation/complete"]
+
+
+async def test_a_batch_on_the_stream_of_a_call_is_heard_message_by_message() -> None:
+    async def call(got: Got) -> None:
+        await got.stream()
+        log = {"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": "x"}}
+        await got.event([log, {"jsonrpc": "2.0", "id": got.id, "result": DONE}])
+        await got.end()
+
+    async with linked(legacy(call)) as link:
+        assert content(await link.call(Era.LEGACY)) == DONE["content"]
+        assert [method for method, _ in link.heard.said] == ["notifications/message"]
+
+
+async def test_a_batch_of_rubbish_fails_the_call() -> None:
+    async def call(got: Got) -> None:
+        await got.stream()
+        await got.send(chunk(b"data: [1, \n\n"))
+
+    async with linked(legacy(call)) as link:
+        with pytest.raises(Refused, match="UPSTREAM_BROKE_PROTOCOL"):
+            await link.call(Era.LEGACY)

@@ -10,14 +10,14 @@ import itertools
 import logging
 import ssl
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from customhouse import __version__
 from customhouse.adapters.upstreams.answers import answer_of, broken, judge_status, plain_result, read_answer
 from customhouse.adapters.upstreams.dialling import Address, address_of
-from customhouse.adapters.upstreams.duplex import SILENT
+from customhouse.adapters.upstreams.duplex import SILENT, again
 from customhouse.adapters.upstreams.stream import CallStream, Dialogue, StreamLost
 from customhouse.core.manifest import ServerDefinition
 from customhouse.core.refusal import Reason, Refused
@@ -44,6 +44,8 @@ LONGEST_RESUME_SECONDS = 60.0
 
 MAX_RESUMES = 5
 """Attempts in a row that brought nothing before a lost stream is given up."""
+
+T = TypeVar("T")
 
 Dial = Callable[[ServerDefinition, Address, ssl.SSLContext, dict[bytes, KnownHead]], Coroutine[Any, Any, ClientConnection]]
 Connect = Callable[[ServerDefinition, Address, dict[bytes, KnownHead]], Coroutine[Any, Any, ClientConnection]]
@@ -292,6 +294,19 @@ class Endpoint:
         if self._errands:
             await asyncio.wait(self._errands, timeout=1.0)
         self.pool.close()
+
+
+async def outcome_of(shared: "asyncio.Task[T]", seconds: float) -> T:
+    """What comes of something that others wait for too, within a time. Raises `Refused`; it needs no task to be called in."""
+    await asyncio.wait([shared], timeout=max(0.0, seconds))
+    if not shared.done():
+        raise Refused(Reason.UPSTREAM_TIMED_OUT)
+    if shared.cancelled():
+        raise Refused(Reason.DRAINING, note="the gateway is shutting down")
+    try:
+        return shared.result()
+    except Refused as refused:
+        raise again(refused) from None
 
 
 def framed(head: bytes, body: bytes) -> bytes:

@@ -16,7 +16,7 @@ import msgspec
 
 from customhouse.adapters.upstreams.answers import Message, broken, decoded
 from customhouse.adapters.upstreams.duplex import CLIENT_INFO, again
-from customhouse.adapters.upstreams.endpoint import Endpoint, SessionGone, encode, framed
+from customhouse.adapters.upstreams.endpoint import Endpoint, SessionGone, encode, framed, outcome_of
 from customhouse.adapters.upstreams.overhearing import MAX_URIS, Overhearing
 from customhouse.adapters.upstreams.questions import Asked, own_answer, refusal
 from customhouse.adapters.upstreams.standing import Fate, StandingStream
@@ -71,11 +71,13 @@ class Session:
         "capabilities",
         "has_id",
         "head",
+        "hold",
         "idle_since",
         "initialize_result",
         "key",
         "overhearing",
         "own_head",
+        "release",
         "revision",
         "sessions",
         "stream",
@@ -97,6 +99,8 @@ class Session:
         """The headers that name the session and its revision."""
         self.head = sessions.endpoint.head + own_head
         self.has_id = b"mcp-session-id" in own_head
+        self.hold = sessions.endpoint.deadlines.hold
+        self.release = sessions.endpoint.deadlines.release
         self.initialize_result = result
         self.capabilities: Mapping[str, Any] = declared(declared_to(capabilities, revision), revision)
         """Declared to the server, in the modern form, cut to what its revision can express."""
@@ -174,7 +178,7 @@ class LegacySessions:
         if meta:
             params["_meta"] = meta
         body = encode({"jsonrpc": "2.0", "id": own_id, "method": ask.method, "params": params})
-        dialogue = Asked(session, listener, self.endpoint.deadlines)
+        dialogue = Asked(session, listener)
         if session.capabilities:
             session.calls.add(dialogue)
         try:
@@ -203,11 +207,9 @@ class LegacySessions:
             return session
         opening = self._opening.get(key) or self._begin_opening(key, ask.capabilities, ask.deadline)
         try:
-            return await asyncio.shield(opening)
+            return await outcome_of(opening, ask.deadline - self.endpoint.now())
         except NotSpoken as unspoken:
             raise NotSpoken(again(unspoken.refused), unspoken.status) from None
-        except Refused as refused:
-            raise again(refused) from None
 
     def _begin_opening(self, key: SessionKey, capabilities: Mapping[str, Any], deadline: float) -> "asyncio.Task[Session]":
         opening = self._opening[key] = asyncio.get_running_loop().create_task(self._open(key, capabilities, deadline))
@@ -330,6 +332,11 @@ class LegacySessions:
                 has_session=session.has_id,
             )
         return session.stream
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether a stream stands on which the server says what belongs to no call."""
+        return any(session.stream is not None and session.stream.stands for session in self._sessions.values())
 
     def _unheard(self, session: Session, fate: Fate) -> None:
         session.stream = None

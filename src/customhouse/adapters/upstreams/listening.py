@@ -129,6 +129,11 @@ class Listening:
             return self.kinds if self.attended else {}
         return {**self.kinds, "resourceSubscriptions": self._watching.uris}
 
+    @property
+    def stands(self) -> bool:
+        """Whether the server tells something now."""
+        return self._current is not None and self._current.stream.stands
+
     def sweep(self, now: float) -> None:
         """Pass on what was held back, and listen where the gateway itself wants to; called once a second."""
         self._overhearing.sweep()

@@ -8,6 +8,8 @@ the answer, for a failure, or to wait for a caller that reads slowly. Sources: M
 from collections.abc import Awaitable, Iterator
 from typing import Any, Protocol
 
+import msgspec
+
 from customhouse.adapters.upstreams.answers import Message, answer_of, broken, plain_progress, plain_result, read_answer
 from customhouse.core.protocol.sse import EventReader, EventTooLarge
 from customhouse.core.refusal import Reason, Refused
@@ -21,6 +23,9 @@ _TOGETHER_BYTES = 65_536
 _OF_THE_CALL = frozenset({"notifications/message", "notifications/elicitation/complete"})
 
 
+_decode_batch = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
 class StreamLost(Exception):
     """The stream ended without the answer."""
 
@@ -32,10 +37,14 @@ class Dialogue(Protocol):
     """How long the call may take; the clock stands still while a question is with the caller."""
     failure: BaseException | None
     """What ended the call while it waited, if something did."""
-    has_session: bool
-    """The server gave the session an id."""
-    session_head: bytes
-    """The headers that name the session."""
+
+    @property
+    def has_session(self) -> bool:
+        """The server named the session."""
+
+    @property
+    def session_head(self) -> bytes:
+        """The headers that name the session."""
 
     def hear(self, message: Message) -> None:
         """A request of the server's own."""
@@ -116,7 +125,7 @@ class CallStream:
         size_bytes = 0
         try:
             for event in self._events:
-                self._answer = self._hear(event)
+                self._answer = self._hear(event) if self._dialogue is None or not event.startswith(b"[") else self._hear_all(event)
                 if self._answer is not None:
                     return True
                 size_bytes += len(event)
@@ -161,6 +170,17 @@ class CallStream:
             else:
                 self._dialogue.overhear(method, message.params())
         return None
+
+    def _hear_all(self, data: bytes) -> UpstreamAnswer | None:
+        """A batch: a server of 2025-03-26 may send several messages as one."""
+        try:
+            parts = _decode_batch(data)
+        except (ValueError, RecursionError):
+            raise broken("a batch that is no JSON") from None
+        found: UpstreamAnswer | None = None
+        for part in parts:
+            found = self._hear(bytes(part)) or found
+        return found
 
     def _progress(self, params: dict[str, Any]) -> None:
         if self._ask.wants_progress and params.get("progressToken") == self._own_id:

@@ -15,7 +15,7 @@ import msgspec
 from customhouse.adapters.upstreams.answers import decoded
 from customhouse.adapters.upstreams.channels import changes_offered
 from customhouse.adapters.upstreams.duplex import CLIENT_INFO, SILENT, again
-from customhouse.adapters.upstreams.endpoint import Connect, Endpoint, encode, framed
+from customhouse.adapters.upstreams.endpoint import Connect, Endpoint, encode, framed, outcome_of
 from customhouse.adapters.upstreams.legacysessions import LegacySessions, NotSpoken
 from customhouse.adapters.upstreams.listening import Listening
 from customhouse.core.manifest import Era, ServerDefinition
@@ -157,10 +157,7 @@ class StreamableServer:
         if self._modern is None or self._endpoint.now() >= self._modern_until:
             if self._probing is None or self._probing.done():
                 self._probing = asyncio.get_running_loop().create_task(self._probe(deadline))
-            try:
-                self._modern = await asyncio.shield(self._probing)
-            except Refused as refused:
-                raise again(refused) from None
+            self._modern = await outcome_of(self._probing, deadline - self._endpoint.now())
             self._modern_until = self._endpoint.now() + (VERDICT_SECONDS if self._modern else MISSING_SECONDS)
         return self._modern
 
@@ -220,6 +217,11 @@ class StreamableServer:
     def attend(self) -> None:
         """From now on changes of the server's lists are heard, in whichever era it turns out to speak."""
         self._listening.attended = True
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether what the server says outside of calls has a way to the gateway now."""
+        return self._listening.stands or self._sessions.is_heard
 
     def sweep(self, now: float) -> None:
         """End what idles, pass on what was held back; called once a second."""

@@ -36,29 +36,3 @@ def next_offer(error: Mapping[str, Any] | None, offered: str) -> str:
         return ""
     named = {version for version in data["supported"] if type(version) is str}
     return next((revision for revision in LEGACY_REVISIONS if revision in named and revision != offered), "")
-
-
-def declares(capabilities: Mapping[str, Any], method: str, params: Mapping[str, Any]) -> bool:
-    """Whether a client with these capabilities offers what this request of a server asks for, in this mode.
-
-    An elicitation capability without modes means forms alone (MCP 2025-11-25, client/elicitation, Capabilities); tools within a
-    sampling request need `sampling.tools` (client/sampling).
-    """
-    match method:
-        case "roots/list":
-            return "roots" in capabilities
-        case "sampling/createMessage":
-            sampling = capabilities.get("sampling")
-            plain = "tools" not in params and "toolChoice" not in params
-            return isinstance(sampling, Mapping) and (plain or "tools" in sampling)
-        case "elicitation/create":
-            modes = capabilities.get("elicitation")
-            if not isinstance(modes, Mapping):
-                return False
-            mode = params.get("mode", "form")
-            return mode in ("form", "url") and (mode in modes or (mode == "form" and "url" not in modes))
-    return False
-
-
-ASKABLE = {"roots/list": "roots", "sampling/createMessage": "sampling", "elicitation/create": "elicitation"}
-"""What a legacy server may ask of a client, and the capability that offers it."""
