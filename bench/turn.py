@@ -145,7 +145,7 @@ class Turns:
             argument_key=argument_key(loaded),
             public_url=deployment.settings.public_url,
             observe=RecordMetrics({}).observe,
-            conversations=build_conversations(deployment.settings.sessions, sealer, clock, new_id),
+            conversations=build_conversations(deployment.settings.sessions, sealer, clock, new_id, upstreams.forget),
         )
         state = ServerState()
         state.default_headers = [(b"date", b"Thu, 01 Jan 1970 00:00:00 GMT")]

@@ -250,8 +250,10 @@ def build_rounds(bridges: Bridges, upstreams: Upstreams, sealer: Sealer, clock: 
     )
 
 
-def build_conversations(settings: SessionSettings, sealer: Sealer, clock: Clock, new_id: Callable[[], str]) -> Conversations:
-    """The sessions of legacy clients, in the memory of this process."""
+def build_conversations(
+    settings: SessionSettings, sealer: Sealer, clock: Clock, new_id: Callable[[], str], ended: Callable[[str], None]
+) -> Conversations:
+    """The sessions of legacy clients, in the memory of this process; `ended` hears which ended."""
     limits = SessionLimits(
         idle_seconds=settings.idle_timeout_seconds,
         max_age_seconds=settings.max_age_seconds,
@@ -267,7 +269,7 @@ def build_conversations(settings: SessionSettings, sealer: Sealer, clock: Clock,
         max_bytes=settings.replay_max_bytes,
     )
     ids = SessionIds(sealer, clock, new_id, settings.max_age_seconds)
-    return Conversations(ids, MemorySessions(limits, clock), MemoryStreams(replay, clock))
+    return Conversations(ids, MemorySessions(limits, clock), MemoryStreams(replay, clock), ended)
 
 
 class Server(uvicorn.Server):
@@ -313,7 +315,7 @@ class Gateway:
         new_id = FreshIds()
         self._sealer = FileSealer(data_directory(deployment.loaded) / KEYS_FILE, self._clock)
         self._rounds = build_rounds(settings.bridges, self._upstreams, self._sealer, self._clock, new_id)
-        self._conversations = build_conversations(settings.sessions, self._sealer, self._clock, new_id)
+        self._conversations = build_conversations(settings.sessions, self._sealer, self._clock, new_id, self._upstreams.forget)
         exchange = Exchange(
             live=self.live,
             verifier=build_verifier(deployment, self._clock),
@@ -328,7 +330,6 @@ class Gateway:
             conversations=self._conversations,
         )
         self._listening = exchange.listening
-        self.changes.on_changed.append(self._listening.changed)
         self.changes.on_updated.append(self._listening.updated)
         listen = settings.listen
         bounds = Bounds(

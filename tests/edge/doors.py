@@ -209,7 +209,7 @@ class Doorway:
         admission = Admission(Rate(1e6, 1_000_000), Rate(1e6, 1_000_000), max_requests_in_flight)
         ids = iter(range(1 << 30))
         sealer = AeadSealer(first_keyring(self.clock.now()), self.clock)
-        self.conversations = build_conversations(SessionSettings(), sealer, self.clock, lambda: f"{next(ids):032x}")
+        self.conversations = build_conversations(SessionSettings(), sealer, self.clock, lambda: f"{next(ids):032x}", lambda _: None)
         exchange = Exchange(
             live=self.live,
             verifier=OneToken(),

@@ -310,12 +310,16 @@ class World:
         view = View({one.path: one for one in endpoints}, policy, frozenset({b"gateway.test"}), frozenset(), INFO)
         self.live, self.clock, self.book, self.servers, self.tokens = Live(view), Moving(), Book(), Servers(), Tokens()
         self.observed: list[Record] = []
+        self.forgotten: list[str] = []
+        """Keys of sessions that ended."""
         self.path = "/mcp"
         """The endpoint of a request that names no other."""
         self.admission = Admission(rate, MANY, 100)
         self._ids = iter(f"{n:032x}" for n in range(1, 10_000))
         sealer = AeadSealer(first_keyring(self.clock.now()), self.clock)
-        self.conversations = build_conversations(SessionSettings(max_per_caller=3), sealer, self.clock, lambda: next(self._ids))
+        self.conversations = build_conversations(
+            SessionSettings(max_per_caller=3), sealer, self.clock, lambda: next(self._ids), self.forgotten.append
+        )
         self.exchange = Exchange(
             live=self.live,
             verifier=self.tokens,

@@ -342,7 +342,7 @@ async def test_the_answer_of_another_session_means_nothing(old: World) -> None:
 
 
 @pytest.mark.parametrize(("session", "reason"), [(b"", "SESSION_REQUIRED"), (b"made-up", "SESSION_UNKNOWN")])
-async def test_an_answer_needs_a_session(world: World, session: bytes, reason: str) -> None:
+async def test_an_answer_needs_a_session(world: World, session: bytes, reason: str) -> None:  # GW-36
     back = await answer(world, session, {"id": "customhouse-1"}, result={})
     assert back.refusal == reason
 

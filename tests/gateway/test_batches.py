@@ -92,7 +92,7 @@ async def test_other_revisions_have_no_batches(world: World, revision: str) -> N
     assert (back.status, back.refusal) == (400, "INVALID_MESSAGE")
 
 
-async def test_there_is_no_batch_without_a_session(world: World) -> None:
+async def test_there_is_no_batch_without_a_session(world: World) -> None:  # GW-25
     assert (await world.post([legacy("ping")])).status == 400
     assert (await world.post([legacy("ping")], {b"mcp-session-id": b"x", b"mcp-protocol-version": b"2026-07-28"})).status == 400
     assert (await world.post([legacy("ping")], {b"mcp-session-id": b"made-up"})).status == 404

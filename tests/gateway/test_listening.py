@@ -303,7 +303,7 @@ async def test_a_session_hears_of_the_resources_it_subscribed(world: World) -> N
     await end(open_, back)
 
 
-async def test_a_subscription_is_decided_like_a_read(world: World) -> None:
+async def test_a_subscription_is_decided_like_a_read(world: World) -> None:  # GW-36
     session = await world.open_session()
     assert (await world.say(session, "resources/subscribe", {"uri": "note://nobody"})).refusal == "UNKNOWN_NAME"
     stranger = await world.open_session(token=b"eve strangers")

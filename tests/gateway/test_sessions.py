@@ -68,8 +68,10 @@ async def test_ending_a_session_needs_that_very_session(world: World) -> None:  
     assert (await world.hang_up(session, token=b"bob readers")).status == 404
     assert (await world.hang_up(session, token=b"bad")).status == 401
     assert (await world.say(session, "ping")).status == 200
+    assert world.forgotten == []
     assert (await world.hang_up(session)).status == 200
     assert (await world.hang_up(session)).status == 404
+    assert len(world.forgotten) == 1
     assert [record.method for record in world.book.records[1:]] == ["DELETE", "DELETE", "ping", "DELETE", "DELETE"]
 
 

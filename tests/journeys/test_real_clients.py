@@ -86,10 +86,10 @@ def inspector(tmp_path_factory: pytest.TempPathFactory) -> Inspector:
     return Inspector(node, packages / "node_modules" / ".bin" / "mcp-inspector", tmp_path_factory.mktemp("home"))
 
 
-def driven(python: Path | str, script: str, gateway: Gateway, endpoint: Endpoint, *words: str) -> dict[str, Any]:
+def driven(python: Path | str, script: str, gateway: Gateway, endpoint: Endpoint, *words: str, at: str = "") -> dict[str, Any]:
     """What a driver saw through the gateway as alice of `eng`."""
     done = subprocess.run(
-        [str(python), str(CLIENTS / script), gateway.url + endpoint.path, endpoint.prefix, *words],
+        [str(python), str(CLIENTS / script), gateway.url + endpoint.path + at, endpoint.prefix, *words],
         env={
             **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
             "CUSTOMHOUSE_TOKEN": gateway.token("alice", "eng", endpoint=endpoint.path),
@@ -129,6 +129,11 @@ def test_the_official_sdk_1_lists_and_calls(gateway: Gateway, sdk_1: Path, endpo
     seen = driven(sdk_1, "mcp1.py", gateway, endpoint)
     check(seen, endpoint)
     assert seen["logs"] == ["Counting to 3."]
+
+
+@ENDPOINTS
+def test_the_official_sdk_1_lists_and_calls_over_the_transport_of_2024(gateway: Gateway, sdk_1: Path, endpoint: Endpoint) -> None:  # GW-45
+    check(driven(sdk_1, "mcp1.py", gateway, endpoint, at="/sse"), endpoint)
 
 
 @ENDPOINTS

@@ -17,13 +17,15 @@ LEGACY_FRONT: Final = (
     ),
     Requirement(
         name="GW-36",
-        says="an unknown session and one of another caller are the same 404, recorded; a request that names none is served without one",
+        says="an unknown session and another caller's are the same 404, recorded; what needs none is served without, the rest is 400",
         clause="2025-11-25, basic/transports, Session Management 2 and 3",
         revisions=HTTP,
         tests=(
             "gateway/test_sessions.py::test_a_foreign_an_ended_an_expired_and_a_made_up_id_are_refused_alike",
             "gateway/test_sessions.py::test_a_legacy_client_without_an_id_is_served_without_a_session",
             "gateway/test_sessionids.py::test_foreign_expired_and_never_existing_ids_are_refused_alike",
+            "gateway/test_asking.py::test_an_answer_needs_a_session",
+            "gateway/test_listening.py::test_a_subscription_is_decided_like_a_read",
         ),
     ),
     Requirement(
@@ -83,6 +85,7 @@ LEGACY_FRONT: Final = (
             "gateway/test_listening.py::test_events_that_are_gone_or_of_another_session_are_refused",
             "edge/test_streams.py::test_a_client_that_comes_back_gets_what_it_missed_on_a_new_connection",
             "edge/test_turns.py::test_leaving_cancels_a_modern_call_and_no_legacy_one",
+            "edge/test_streams.py::test_a_call_of_a_session_is_resumable_once_it_takes_long_and_its_answer_is_kept",
         ),
     ),
     Requirement(
@@ -96,6 +99,7 @@ LEGACY_FRONT: Final = (
             "upstreams/test_calls.py::test_a_cancelled_legacy_call_is_told_with_the_gateways_own_id",
             "upstreams/test_stdio_calls.py::test_a_cancelled_call_is_cancelled_at_the_server_and_its_late_answer_dropped",
             "upstreams/test_stdio_calls.py::test_a_greeting_is_never_cancelled",
+            "edge/test_pairs.py::test_a_cancellation_reaches_a_call_of_the_pair",
         ),
     ),
     Requirement(
@@ -120,10 +124,15 @@ LEGACY_FRONT: Final = (
     ),
     Requirement(
         name="GW-45",
-        says="the stream of the oldest transport begins with an endpoint at its own origin that serves its caller alone",
+        says="the stream of the oldest transport begins with an address at its own origin that serves its caller alone",
         clause="2024-11-05, basic/transports, HTTP with SSE",
         revisions=("2024-11-05",),
-        waits_for="pair of endpoints of 2024-11-05",
+        tests=(
+            "edge/test_pairs.py::test_the_first_event_names_an_address_at_the_same_origin",
+            "edge/test_pairs.py::test_the_address_is_worth_nothing_without_the_token_or_the_stream",
+            "edge/test_pairs.py::test_a_session_ends_with_its_stream",
+            "journeys/test_real_clients.py::test_the_official_sdk_1_lists_and_calls_over_the_transport_of_2024",
+        ),
     ),
     Requirement(
         name="GW-46",

@@ -128,6 +128,7 @@ MODERN_FRONT: Final = (
         tests=(
             "core/test_envelope.py::test_session_and_resumption_headers_mean_nothing_to_a_modern_request",
             "gateway/test_sessions.py::test_a_modern_client_has_no_session_whatever_it_sends",
+            "edge/test_streams.py::test_without_a_legacy_session_there_is_nothing_but_post",
         ),
     ),
     Requirement(
@@ -138,6 +139,7 @@ MODERN_FRONT: Final = (
         tests=(
             "core/test_envelope.py::test_an_answer_of_a_modern_client_is_refused",
             "core/test_envelope.py::test_what_is_no_single_request_or_notification_is_refused_without_an_id",
+            "gateway/test_batches.py::test_there_is_no_batch_without_a_session",
         ),
     ),
     Requirement(
@@ -194,6 +196,7 @@ MODERN_FRONT: Final = (
         tests=(
             "edge/test_turns.py::test_progress_comes_as_events_before_the_answer_and_the_connection_lives_on",
             "edge/test_turns.py::test_a_long_call_begins_its_stream_with_comments",
+            "edge/test_streams.py::test_a_listen_stream_is_kept_open_with_comments_and_ends_with_a_result",
         ),
     ),
     Requirement(

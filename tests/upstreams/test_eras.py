@@ -300,6 +300,21 @@ async def test_a_conversation_that_nobody_goes_on_with_is_ended() -> None:
         assert link.server.methods().count("initialize") == 2
 
 
+async def test_what_was_kept_for_a_conversation_alone_ends_with_it() -> None:  # GW-37
+    async with linked(legacy(done)) as link:
+        for conversation in ("one", "two"):
+            await link.call(Era.LEGACY, conversation=conversation, capabilities=CAN_ASK)
+        await link.call(Era.LEGACY)
+        ended = link.server.until(lambda got: got.verb == "DELETE")
+        link.upstreams.forget("one")
+        link.upstreams.sweep()
+        await ended
+        await link.call(Era.LEGACY, conversation="two", capabilities=CAN_ASK)
+        await link.call(Era.LEGACY)
+        methods = link.server.methods()
+        assert (methods.count("initialize"), methods.count("DELETE")) == (3, 1)
+
+
 # Legacy sessions
 
 

@@ -92,6 +92,16 @@ async def test_log_messages_reach_a_call_only_if_no_other_is_unfinished(tmp_path
         assert len(crowded.heard) == 1
 
 
+async def test_the_process_of_a_conversation_ends_with_it(tmp_path: Path) -> None:  # GW-37
+    async with behind(tmp_path) as here:
+        for conversation in ("one", "two"):
+            await here.call("echo", conversation=conversation, capabilities={"roots": {}})
+        here.server.forget("one")
+        here.server.sweep(here.clock.monotonic())
+        await until(lambda: sum(program.ended.done() for program in here.programs) == 1)
+        assert here.programs[0].ended.done()
+
+
 async def test_a_legacy_server_is_told_the_most_verbose_level_that_any_call_wanted(tmp_path: Path) -> None:
     async with behind(tmp_path) as here:
         for level in ("error", "warning", "error", "debug", "info"):

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import socket
 from collections import deque
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Coroutine, Iterable
 from typing import Any, cast
 
 import httptools
@@ -29,8 +29,9 @@ from customhouse.edge.reply import CallerReply, whole_head
 from customhouse.gateway.admission import Admission
 from customhouse.gateway.call import JSON
 from customhouse.gateway.conversations import names_session
-from customhouse.gateway.exchange import Carry, Exchange
+from customhouse.gateway.exchange import Exchange
 from customhouse.gateway.live import Live
+from customhouse.gateway.pairs import MESSAGES, STREAM, PairReply, endpoint_beside
 from customhouse.ports.traffic import Clock
 from customhouse.wire.signal import Carrier
 
@@ -340,14 +341,12 @@ class Connection(asyncio.Protocol):
             await self._say_no(refused, request, reply)
             return
         try:
-            if request.path in door.live.view.endpoints:
-                if request.method == b"POST":
-                    await door.exchange.answer(request, reply)
-                    return
-                carry = self._carry_of(request)
-                if carry is not None:
-                    await door.exchange.answer(request, reply, carry)
-                    return
+            if request.method == b"POST" and request.path in door.live.view.endpoints:
+                await door.exchange.answer(request, reply)
+                return
+            if (legacy := self._of_a_legacy_client(request, reply)) is not None:
+                await legacy
+                return
             check_origin(request.headers, door.live.view.hosts, door.live.view.origins)
             asked = ask_application(
                 door.application, request.method, request.path.encode("latin-1"), request.query, request.headers, request.body
@@ -361,12 +360,19 @@ class Connection(asyncio.Protocol):
         finally:
             door.admission.leave()
 
-    def _carry_of(self, request: Request) -> Carry | None:
-        """What a request of a legacy session without a message means; None where it is no such request."""
-        if request.method == b"GET" and names_session(request):
-            return self._door.exchange.open_downlink
-        if request.method == b"DELETE" and names_session(request):
-            return self._door.exchange.hang_up
+    def _of_a_legacy_client(self, request: Request, reply: CallerReply) -> Coroutine[Any, Any, None] | None:
+        """The exchange of a request that only legacy clients make: within a session, or at the two endpoints of 2024-11-05."""
+        exchange, endpoints, path = self._door.exchange, self._door.live.view.endpoints, request.path
+        if path in endpoints:
+            if request.method == b"GET" and names_session(request):
+                return exchange.answer(request, reply, exchange.open_downlink)
+            if request.method == b"DELETE" and names_session(request):
+                return exchange.answer(request, reply, exchange.hang_up)
+        elif request.method == b"GET" and endpoint_beside(path, STREAM, endpoints):
+            return exchange.answer(request, reply, exchange.open_pair)
+        elif request.method == b"POST" and endpoint_beside(path, MESSAGES, endpoints):
+            on_stream = PairReply(reply)
+            return exchange.answer(request, on_stream, lambda arrival, _, trail: exchange.post_to_pair(arrival, on_stream, trail))
         return None
 
     async def _say_no(self, refused: Refused, request: Request, reply: CallerReply) -> None:

@@ -4,7 +4,9 @@ Source: MCP 2025-11-25, basic/transports, Session Management. An id that is fore
 on which a client opens a new session.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from customhouse.core.identity import Caller
 from customhouse.core.manifest import Era
@@ -33,9 +35,11 @@ class Conversations:
     ids: SessionIds
     sessions: Sessions
     streams: Streams
+    ended: Callable[[str], None]
+    """Hears the key of every session that was opened here and ended, in whatever way."""
 
-    async def open(self, caller: Caller, endpoint: str, revision: str, message: Message) -> str:
-        """The id of a new session for a client that said `initialize`; the session speaks `revision`.
+    async def open(self, caller: Caller, endpoint: str, revision: str, message: Message) -> tuple[Session, str]:
+        """A new session and its id, for a client that said `initialize`; the session speaks `revision`.
 
         Raises `Refused` TOO_MANY_SESSIONS.
         """
@@ -43,7 +47,8 @@ class Conversations:
         can = declared(said if type(said) is dict else {}, revision)
         session, text = self.ids.mint(caller, endpoint, revision, can, info if type(info) is dict else {})
         await self.sessions.begin(session)
-        return text
+        self.sessions.watch(session, partial(self.ended, session.key), holds=False)
+        return session, text
 
     async def enter(self, text: bytes, caller: Caller, endpoint: str) -> tuple[Session, Remembered]:
         """The session that a request names, and what it said so far. Raises `Refused` SESSION_REQUIRED, SESSION_UNKNOWN or

@@ -16,10 +16,10 @@ from customhouse.core.catalogue import Endpoint
 from customhouse.core.identity import Caller
 from customhouse.core.listing import greeting, listed
 from customhouse.core.manifest import Era
-from customhouse.core.protocol.envelope import Batched, InEnvelope, Message, Said, read_message
+from customhouse.core.protocol.envelope import Agreed, Batched, InEnvelope, Message, Said, read_message
 from customhouse.core.protocol.origin import check_origin
 from customhouse.core.protocol.results import answer_around, answer_bytes, refusal, stamped
-from customhouse.core.protocol.revisions import ERA_OF, LOG_LEVELS, NAMED_BY
+from customhouse.core.protocol.revisions import ERA_OF, LEGACY_REVISIONS, LOG_LEVELS, NAMED_BY
 from customhouse.core.protocol.tracing import trace_id_of
 from customhouse.core.record import Record
 from customhouse.core.refusal import Reason, Refused
@@ -31,6 +31,7 @@ from customhouse.gateway.conversations import SESSION_HEADER, Conversations, nam
 from customhouse.gateway.kept import Kept
 from customhouse.gateway.listening import Listening
 from customhouse.gateway.live import Live, View
+from customhouse.gateway.pairs import MESSAGES, STREAM, Pair, PairReply, Pairs, endpoint_beside
 from customhouse.gateway.relay import Relay
 from customhouse.gateway.rounds import Rounds
 from customhouse.gateway.session import Peers
@@ -77,6 +78,7 @@ class Exchange:
         self._peers = Peers()
         relay = Relay(self.live, self.admission, self.rounds, self.ledger, self.clock, self.argument_key, self._peers, self._challenge)
         self.listening = Listening(self.live, relay, self.admission, self.conversations, self.clock)
+        self.pairs = Pairs(self.conversations, self.listening)
         self._lists: dict[tuple[View, int, str, str, str, str], bytes] = {}
         self._methods: Mapping[str, Callable[[Call], Awaitable[Answer | None]]] = {
             "initialize": self._open_session,
@@ -148,11 +150,7 @@ class Exchange:
             return await self._answer_batch(batch, arrival, reply, caller, endpoint, trail)
         if isinstance(message, Said):
             return await self._hear(message, arrival, caller, endpoint, trail)
-        trail.method, trail.era, trail.revision = message.method, ERA_WORD[message.era is Era.MODERN], message.revision
-        if message.is_notification and message.method not in NOTIFICATIONS:
-            trail.method = "notifications/other"  # a name that a client made up stays out of labels
-        trail.trace_id = trace_id_of(message.meta) or trail.call_id
-        trail.name = asked_name(message)
+        describe(trail, message)
         call = Call(message, caller, endpoint, arrival, reply, trail, view)
         try:
             if message.era is Era.LEGACY:
@@ -247,7 +245,7 @@ class Exchange:
 
     async def hang_up(self, arrival: Arrival, reply: Reply, trail: Record) -> Answer:
         """A client ends its session with DELETE (2025-11-25, basic/transports, Session Management 5)."""
-        caller, endpoint = await self._without_message(arrival, trail, "DELETE")
+        caller, endpoint = await self._without_message(arrival, trail, "DELETE", arrival.path)
         session, _ = await self.conversations.enter(arrival.headers[SESSION_HEADER], caller, endpoint.path)
         trail.revision = session.revision
         await self.conversations.end(session)
@@ -257,7 +255,7 @@ class Exchange:
     async def open_downlink(self, arrival: Arrival, reply: Reply, trail: Record) -> None:
         """A client listens to its session with GET, or comes back for what it missed (2025-11-25, basic/transports, Listening for Messages
         from the Server, Resumability and Redelivery)."""
-        caller, endpoint = await self._without_message(arrival, trail, "GET")
+        caller, endpoint = await self._without_message(arrival, trail, "GET", arrival.path)
         accept = arrival.headers.get(b"accept", b"").lower()
         if b"text/event-stream" not in accept and b"*/*" not in accept:
             raise Refused(Reason.NOT_ACCEPTABLE)
@@ -269,14 +267,65 @@ class Exchange:
         else:
             await self.listening.downlink(session, caller, reply, self.new_id(), trail)
 
-    async def _without_message(self, arrival: Arrival, trail: Record, method: str) -> tuple[Caller, Endpoint]:
-        """The door, who, and how often, for a request of a legacy session that says nothing in its body."""
+    async def open_pair(self, arrival: Arrival, reply: Reply, trail: Record) -> None:
+        """The stream of a client of 2024-11-05; see `gateway.pairs`."""
+        path = endpoint_beside(arrival.path, STREAM, self.live.view.endpoints)
+        caller, endpoint = await self._without_message(arrival, trail, "GET", path)
+        await self.pairs.open(caller, endpoint.path, reply)
+        trail.outcome = "listened"
+
+    async def post_to_pair(self, arrival: Arrival, reply: PairReply, trail: Record) -> Answer | None:
+        """A message of such a client."""
+        path = endpoint_beside(arrival.path, MESSAGES, self.live.view.endpoints)
+        caller, endpoint = await self._without_message(arrival, trail, "POST", path)
+        check_content_type(arrival)
+        pair = self.pairs.find(arrival, caller, endpoint.path)
+        try:
+            message = read_message(arrival.body, arrival.headers, Agreed())
+        except InEnvelope:
+            reply.take(pair)  # whoever asked with an id waits for it on the stream
+            raise
+        if isinstance(message, Said):
+            trail.method, trail.outcome = "response", "accepted"
+            if pair.session is not None:
+                self.rounds.questions.answered(pair.session.key, message.id, message.answer)
+            return Answer(202, b"", b"")
+        describe(trail, message)
+        if message.era is Era.MODERN:
+            raise Refused(Reason.UNSUPPORTED_VERSION, {"supported": list(LEGACY_REVISIONS), "requested": message.revision})
+        call = Call(message, caller, endpoint, arrival, reply, trail, self.live.view)
+        if pair.session is not None:
+            call.session, call.remembered = pair.session, await self.conversations.sessions.enter(pair.session)
+            call.message = msgspec.structs.replace(message, revision=pair.session.revision)
+            trail.revision = pair.session.revision
+        if message.is_notification:
+            return self._notice(call)
+        reply.take(pair)
+        pair.outlet.busy += 1
+        try:
+            if message.method == "initialize":
+                return await self._open_session_of(pair, call)
+            return await self._methods[message.method](call)
+        except Refused as refused:
+            raise InEnvelope(refused, message.id, message.era) from refused
+        finally:
+            pair.outlet.busy -= 1
+
+    async def _open_session_of(self, pair: Pair, call: Call) -> Answer:
+        result = self._greeting(call)
+        revision = call.trail.revision = result["protocolVersion"]
+        session, _ = await self.conversations.open(call.caller, call.endpoint.path, revision, call.message)
+        await self.pairs.begin(pair, session)
+        return self._own(call, result)
+
+    async def _without_message(self, arrival: Arrival, trail: Record, method: str, path: str) -> tuple[Caller, Endpoint]:
+        """The door, who, and how often, for a request at an endpoint that is of a legacy session or is to open one."""
         view = self.live.view
         trail.method, trail.era = method, Era.LEGACY.value
         check_origin(arrival.headers, view.hosts, view.origins)
         if self.live.draining:
             raise Refused(Reason.DRAINING)
-        endpoint = view.endpoints[arrival.path]
+        endpoint = view.endpoints[path]
         caller = await self._identify(arrival, endpoint)
         comes_from(trail, caller)
         if not endpoint.serves(caller):
@@ -290,7 +339,7 @@ class Exchange:
     async def _open_session(self, call: Call) -> Answer:
         result = self._greeting(call)
         revision = call.trail.revision = result["protocolVersion"]
-        text = await self.conversations.open(call.caller, call.endpoint.path, revision, call.message)
+        _, text = await self.conversations.open(call.caller, call.endpoint.path, revision, call.message)
         return self._own(call, result, JSON + b"mcp-session-id: " + text.encode() + b"\r\n")
 
     async def _greet(self, call: Call) -> Answer:
@@ -371,6 +420,15 @@ class Exchange:
         return int((self.clock.monotonic() - started) * 1e6)
 
 
+def describe(trail: Record, message: Message) -> None:
+    """What a message says of itself, for its record."""
+    trail.method, trail.era, trail.revision = message.method, ERA_WORD[message.era is Era.MODERN], message.revision
+    if message.is_notification and message.method not in NOTIFICATIONS:
+        trail.method = "notifications/other"  # a name that a client made up stays out of labels
+    trail.trace_id = trace_id_of(message.meta) or trail.call_id
+    trail.name = asked_name(message)
+
+
 def asked_name(message: Message) -> str:
     """The name that a message asks for, as it was sent, for the record of a call whose name means nothing; bounded."""
     name = message.params.get(NAMED_BY.get(message.method, ""))
@@ -379,16 +437,20 @@ def asked_name(message: Message) -> str:
 
 def check_media(arrival: Arrival) -> None:
     """The body is declared as JSON and the client can read both forms of an answer. Raises `Refused`."""
-    headers = arrival.headers
-    kind = headers.get(b"content-type", b"")
-    if kind != b"application/json" and kind.split(b";")[0].strip().lower() != b"application/json":
-        raise Refused(Reason.WRONG_CONTENT_TYPE)
-    accept = headers.get(b"accept", b"")
+    check_content_type(arrival)
+    accept = arrival.headers.get(b"accept", b"")
     if accept == b"application/json, text/event-stream":
         return
     accept = accept.lower()
     if not (b"application/json" in accept and b"text/event-stream" in accept) and b"*/*" not in accept:
         raise Refused(Reason.NOT_ACCEPTABLE)
+
+
+def check_content_type(arrival: Arrival) -> None:
+    """Raises `Refused` WRONG_CONTENT_TYPE: no page of another origin can declare JSON without asking first."""
+    kind = arrival.headers.get(b"content-type", b"")
+    if kind != b"application/json" and kind.split(b";")[0].strip().lower() != b"application/json":
+        raise Refused(Reason.WRONG_CONTENT_TYPE)
 
 
 def bearer_token(arrival: Arrival) -> bytes:

@@ -49,7 +49,7 @@ KEPT_FOR_SECONDS = 300.0
 
 
 class Listening:
-    """All open streams of one gateway process; it hears servers by `ports.traffic.Hearing`."""
+    """All open streams of one gateway process."""
 
     def __init__(self, live: Live, relay: Relay, admission: Admission, conversations: Conversations, clock: Clock) -> None:
         self._live = live
@@ -73,13 +73,8 @@ class Listening:
     def __len__(self) -> int:
         return len(self._outlets)
 
-    # Hearing
-
-    def changed(self, server: str, kind: str) -> None:
-        """See `ports.traffic.Hearing`. Clients see pins, so nothing has changed for them yet."""
-
     def updated(self, server: str, session_key: str, uri: str) -> None:
-        """See `ports.traffic.Hearing`."""
+        """A server says that a resource changed, to whoever subscribed with this session key; see `ports.traffic.Hearing`."""
         self._ears.updated(server, session_key, uri)
 
     # Modern clients
@@ -99,7 +94,7 @@ class Listening:
             reply.event(encode(told))
             reply.room()
             outlet.kinds = accepted.lists
-            await self._hold(outlet, reply)
+            await self.hold(outlet, reply)
         finally:
             self._ears.close(ear)
         call.trail.outcome = "listened"
@@ -145,7 +140,7 @@ class Listening:
         return self._done(call)
 
     def _open_ear(self, call: Call, session: Session) -> Ear:
-        ear = self._ears.open(call.caller, call.endpoint.path, lambda notice: self._tell_session(session, notice), session.key)
+        ear = self._ears.open(call.caller, call.endpoint.path, lambda notice: self._tell_session(session.key, notice), session.key)
         self._conversations.sessions.watch(session, lambda: self._ears.close(ear), holds=False)
         return ear
 
@@ -185,7 +180,7 @@ class Listening:
         reply.cancel_when_left()
         outlet.begin()
         try:
-            await self._hold(outlet, reply)
+            await self.hold(outlet, reply)
         except asyncio.CancelledError:
             outlet.reply, outlet.detached_at = None, self._clock.monotonic()
             raise
@@ -224,7 +219,22 @@ class Listening:
 
     # Telling
 
-    async def _hold(self, outlet: Outlet, reply: Reply) -> None:
+    def attach(self, outlet: Outlet, session: Session) -> None:
+        """The session hears on this stream, too, from now on."""
+        outlet.session_key, outlet.kinds, outlet.shown = session.key, frozenset(LISTS), self._shown_to(outlet)
+        self._of_session.setdefault(session.key, []).append(outlet)
+
+    def detach(self, outlet: Outlet) -> None:
+        """The session hears on this stream no more."""
+        own = self._of_session.get(outlet.session_key, [])
+        if outlet in own:
+            own.remove(outlet)
+        if not own:
+            self._of_session.pop(outlet.session_key, None)
+        outlet.session_key, outlet.kinds = "", frozenset()
+
+    async def hold(self, outlet: Outlet, reply: Reply) -> None:
+        """Tell what there is to tell on an open stream, until its client leaves or it has to end."""
         outlet.shown = self._shown_to(outlet)
         self._outlets[outlet] = None
         self._admission.step_aside()
@@ -239,17 +249,12 @@ class Listening:
         for row in (self._outlets, self._due, self._blocked):
             row.pop(outlet, None)
         if outlet.kept is not None:
-            key = outlet.kept.session.key
-            own = self._of_session.get(key, [])
-            if outlet in own:
-                own.remove(outlet)
-                outlet.kept.finish()
-            if not own:
-                self._of_session.pop(key, None)
+            self.detach(outlet)
+            outlet.kept.finish()
 
-    def _tell_session(self, session: Session, notice: Notice) -> None:
+    def _tell_session(self, session_key: str, notice: Notice) -> None:
         """On exactly one stream of the session: the newest that somebody listens to, else the newest that may be resumed."""
-        own = self._of_session.get(session.key, [])
+        own = self._of_session.get(session_key, [])
         outlet = next((one for one in reversed(own) if one.heard), own[-1] if own else None)
         if outlet is not None:
             self._tell(outlet, notice)
@@ -299,17 +304,17 @@ class Listening:
             self._looking = False
 
     def _tell_of_list(self, outlet: Outlet, kind: str, told: set[str]) -> None:
-        if outlet.kept is None:
+        if not outlet.session_key:
             self._tell(outlet, list_changed(kind))
-        elif (mark := f"{outlet.kept.session.key} {kind}") not in told:
+        elif (mark := f"{outlet.session_key} {kind}") not in told:
             told.add(mark)
-            self._tell_session(outlet.kept.session, list_changed(kind))
+            self._tell_session(outlet.session_key, list_changed(kind))
 
     def sweep(self) -> None:
         """Once a second: look for changes, end what has to end, and try again where a client did not take what was told."""
         now, wall = self._clock.monotonic(), self._clock.now()
         if self._live.draining:
-            self._end(self._outlets)
+            self._end([one for one in self._outlets if not one.busy])
             for reply in list(self._following):
                 reply.give_up()
             return

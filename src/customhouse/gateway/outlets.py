@@ -62,9 +62,9 @@ def updated(uri: str) -> Notice:
 
 
 class Outlet:
-    """One open stream: of a modern client, with a tag, or of a legacy session, with what keeps its events."""
+    """One open stream: of a modern client, with a tag; of a legacy session, with what keeps its events; or of a pair, with neither."""
 
-    __slots__ = ("caller", "detached_at", "followers", "kept", "kinds", "path", "pending", "reply", "shown", "tag")
+    __slots__ = ("busy", "caller", "detached_at", "followers", "kept", "kinds", "path", "pending", "reply", "session_key", "shown", "tag")
 
     def __init__(
         self, caller: Caller, path: str, reply: Reply, kinds: frozenset[str], *, tag: bytes = b"", kept: Kept | None = None
@@ -77,6 +77,10 @@ class Outlet:
         """Lists whose changes are told."""
         self.tag = tag
         self.kept = kept
+        self.session_key = "" if kept is None else kept.session.key
+        """Of the legacy session that hears on it; empty for a modern client."""
+        self.busy = 0
+        """Calls whose answers are still to come on it."""
         self.pending: dict[str, Notice] = {}
         self.shown: Mapping[str, int] = {}
         """What the lists show its caller, as of when that was told."""
@@ -106,8 +110,10 @@ class Outlet:
         notices, self.pending = list(self.pending.values()), {}
         if self.kept is not None:
             data = b"".join([self.kept.keep(notice.plain) for notice in notices])
-        else:
+        elif self.tag:
             data = b"".join([notice.tagged(self.tag) for notice in notices])
+        else:
+            data = b"".join([event(notice.plain) for notice in notices])
         if data and self.reply is not None:
             self.reply.send(data)
         return True

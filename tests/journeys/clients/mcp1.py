@@ -1,16 +1,34 @@
-"""Drive the gateway with the official Python SDK 1.x: `mcp1.py URL PREFIX`, the token in CUSTOMHOUSE_TOKEN. Prints what it saw as JSON."""
+"""Drive the gateway with the official Python SDK 1.x: `mcp1.py URL PREFIX`, the token in CUSTOMHOUSE_TOKEN. Prints what it saw as JSON.
+
+A URL that ends in `/sse` is spoken to over HTTP+SSE.
+"""
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 from mcp import ClientSession
+from mcp.client.sse import sse_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import McpError
 from pydantic import AnyUrl
+
+
+@contextlib.asynccontextmanager
+async def connected(url: str) -> AsyncIterator[Any]:
+    """Where to read from and where to write to."""
+    headers = {"Authorization": f"Bearer {os.environ['CUSTOMHOUSE_TOKEN']}"}
+    if url.endswith("/sse"):
+        async with sse_client(url, headers=headers) as ends:
+            yield ends
+    else:
+        async with httpx.AsyncClient(headers=headers, timeout=30) as http, streamable_http_client(url, http_client=http) as (*ends, _):
+            yield ends
 
 
 async def drive(url: str, prefix: str) -> dict[str, Any]:
@@ -23,12 +41,7 @@ async def drive(url: str, prefix: str) -> dict[str, Any]:
     async def on_log(params: Any) -> None:
         logs.append(str(params.data))
 
-    headers = {"Authorization": f"Bearer {os.environ['CUSTOMHOUSE_TOKEN']}"}
-    async with (
-        httpx.AsyncClient(headers=headers, timeout=30) as http,
-        streamable_http_client(url, http_client=http) as (reader, writer, _),
-        ClientSession(reader, writer, logging_callback=on_log) as session,
-    ):
+    async with connected(url) as (reader, writer), ClientSession(reader, writer, logging_callback=on_log) as session:
         await session.initialize()
         tools = await session.list_tools()
         read = await session.call_tool(f"{prefix}read_note", {"title": "welcome"})

@@ -8,6 +8,7 @@ so that no question reaches a caller it was not meant for.
 
 import asyncio
 import logging
+import math
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Coroutine, Mapping
@@ -416,6 +417,12 @@ class Channels(ABC):
         return key in self._subscribed or (key is _MODERN and len(self._watching) > 0)
 
     # Housekeeping
+
+    def forget(self, conversation: str) -> None:
+        """The channels of this conversation have been used for the last time."""
+        for line in self._lines.values():
+            if line.key.conversation == conversation:
+                line.idle_since = -math.inf
 
     def sweep(self, now: float) -> None:
         """Pass on what was held back, end what nobody used for long, and open again what somebody listens to; called once a second."""

@@ -7,6 +7,7 @@ is reviewed as stateless. What a client offers is declared in a session of its o
 """
 
 import asyncio
+import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from functools import partial
@@ -346,6 +347,12 @@ class LegacySessions:
             self._forget(session)
 
     # Housekeeping
+
+    def forget(self, conversation: str) -> None:
+        """The sessions of this conversation have been used for the last time."""
+        for session in self._sessions.values():
+            if session.key[1] == conversation:
+                session.idle_since = -math.inf
 
     def sweep(self, now: float) -> None:
         """Pass on what was held back, and end conversations that nobody used for long; called once a second."""

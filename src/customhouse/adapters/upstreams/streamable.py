@@ -223,6 +223,10 @@ class StreamableServer:
         """Whether what the server says outside of calls has a way to the gateway now."""
         return self._listening.stands or self._sessions.is_heard
 
+    def forget(self, conversation: str) -> None:
+        """End what was kept for this conversation alone."""
+        self._sessions.forget(conversation)
+
     def sweep(self, now: float) -> None:
         """End what idles, pass on what was held back; called once a second."""
         self._endpoint.sweep(now)

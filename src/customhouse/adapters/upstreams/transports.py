@@ -99,6 +99,11 @@ class TransportUpstreams:
         if isinstance(server, StreamableServer):
             server.attend()
 
+    def forget(self, conversation: str) -> None:
+        """A conversation of a caller ended: what is kept for it alone at servers ends with the next sweep, or behind its last call."""
+        for server in self._servers.values():
+            server.forget(conversation)
+
     def sweep(self) -> None:
         """End what idles, and pass on what was held back; called once a second."""
         now = self._clock.monotonic()
