@@ -30,7 +30,7 @@ LEGACY_FRONT: Final = (
     ),
     Requirement(
         name="GW-37",
-        says="DELETE ends a session for good, with its streams and what it subscribed to at servers",
+        says="DELETE ends a session for good, with its streams and whatever servers keep for it",
         clause="2025-11-25, basic/transports, Session Management 5",
         revisions=HTTP,
         tests=(
@@ -38,6 +38,8 @@ LEGACY_FRONT: Final = (
             "gateway/test_sessions.py::test_a_notification_of_a_session_that_ended_is_told_so",
             "gateway/test_listening.py::test_the_end_of_a_session_ends_its_streams_and_subscriptions",
             "edge/test_streams.py::test_delete_ends_the_session_and_its_streams",
+            "upstreams/test_eras.py::test_what_was_kept_for_a_conversation_alone_ends_with_it",
+            "upstreams/test_stdio_calls.py::test_the_process_of_a_conversation_ends_with_it",
         ),
     ),
     Requirement(
