@@ -84,7 +84,7 @@ async def test_progress_and_changes_come_on_the_stream(path: bytes) -> None:
     await heard(pair.stream, b"notifications/tools/list_changed")
 
 
-async def test_the_address_is_worth_nothing_without_the_token_or_the_stream() -> None:
+async def test_the_address_is_worth_nothing_without_the_token_or_the_stream() -> None:  # GW-45
     doorway = Doorway()
     pair = await Pair(doorway).initialized()
     ping = {"jsonrpc": "2.0", "id": 9, "method": "ping"}
@@ -111,7 +111,7 @@ async def test_the_stream_needs_a_token_and_an_endpoint() -> None:
     assert (await client.ask(request(b"POST", b"/mcp/sse", MCP))).status == 404
 
 
-async def test_a_session_ends_with_its_stream() -> None:
+async def test_a_session_ends_with_its_stream() -> None:  # GW-45
     doorway = Doorway()
     pair = await Pair(doorway).initialized()
     sessions: Any = doorway.conversations.sessions
@@ -121,7 +121,7 @@ async def test_a_session_ends_with_its_stream() -> None:
     assert len(sessions) == 0
 
 
-async def test_a_cancellation_reaches_a_call_of_the_pair() -> None:
+async def test_a_cancellation_reaches_a_call_of_the_pair() -> None:  # GW-42
     doorway = Doorway()
     pair = await Pair(doorway).initialized()
     doorway.server.release.clear()

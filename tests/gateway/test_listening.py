@@ -73,7 +73,7 @@ async def test_a_filter_that_is_none_is_refused(world: World, asked: Any) -> Non
     assert (back.status, back.refusal) == (400, "INVALID_PARAMS")
 
 
-async def test_a_list_that_shows_something_else_is_told_once_and_tagged(world: World) -> None:
+async def test_a_list_that_shows_something_else_is_told_once_and_tagged(world: World) -> None:  # GW-83, GW-92
     one, first = await world.subscribe_modern({"toolsListChanged": True}, 7)
     two, second = await world.subscribe_modern({"toolsListChanged": True}, "x")
     drift(world, SEARCH)
@@ -89,7 +89,7 @@ async def test_a_list_that_shows_something_else_is_told_once_and_tagged(world: W
     await end(two, second)
 
 
-async def test_only_those_are_told_whose_list_shows_something_else(world: World) -> None:
+async def test_only_those_are_told_whose_list_shows_something_else(world: World) -> None:  # GW-92
     mine, reader = await world.subscribe_modern({"toolsListChanged": True})
     other, stranger = await world.subscribe_modern({"toolsListChanged": True}, token=b"eve strangers", path="/servers/notes/mcp")
     drift(world, SEARCH)
@@ -123,7 +123,7 @@ async def test_a_resource_is_subscribed_once_at_its_server_however_many_listen(w
     assert len(world.exchange.listening.subscriptions) == 0
 
 
-async def test_an_update_reaches_whoever_subscribed_it_and_may_read_it(world: World) -> None:
+async def test_an_update_reaches_whoever_subscribed_it_and_may_read_it(world: World) -> None:  # GW-83
     open_, back = await world.subscribe_modern({"resourceSubscriptions": ["note://a"]})
     other, elsewhere = await world.subscribe_modern({"resourceSubscriptions": ["note://a"]}, token=b"bob readers")
     key = str(getattr(world.servers.calls[0][0], "session_key", None))
@@ -156,7 +156,7 @@ async def test_an_update_reaches_whoever_subscribed_it_and_may_read_it(world: Wo
     await end(other, elsewhere)
 
 
-async def test_a_server_that_does_not_let_subscribe_is_not_in_the_acknowledgement(world: World) -> None:
+async def test_a_server_that_does_not_let_subscribe_is_not_in_the_acknowledgement(world: World) -> None:  # GW-57
     async def decline(_: Ask, __: Listener) -> UpstreamAnswer:
         return UpstreamAnswer(error={"code": -32603, "message": "no"}, revision="2025-11-25")
 
@@ -341,7 +341,7 @@ async def test_what_came_while_a_client_was_away_is_there_when_it_comes_back_and
     await end(last, rest)
 
 
-async def test_events_that_are_gone_or_of_another_session_are_refused(world: World) -> None:
+async def test_events_that_are_gone_or_of_another_session_are_refused(world: World) -> None:  # GW-41
     mine, other = await world.open_session(), await world.open_session()
     open_, back = await world.listen(mine)
     (event_id,) = [line[4:] for line in back.stream.split(b"\n") if line.startswith(b"id: ")]
@@ -387,7 +387,7 @@ async def test_a_session_hears_of_the_resources_it_subscribed(world: World) -> N
     await end(open_, back)
 
 
-async def test_a_subscription_is_decided_like_a_read(world: World) -> None:
+async def test_a_subscription_is_decided_like_a_read(world: World) -> None:  # GW-36
     session = await world.open_session()
     assert (await world.say(session, "resources/subscribe", {"uri": "note://nobody"})).refusal == "UNKNOWN_NAME"
     stranger = await world.open_session(token=b"eve strangers")

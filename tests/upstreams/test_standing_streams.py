@@ -143,7 +143,7 @@ async def test_a_stream_of_rubbish_is_left_and_opened_again() -> None:
         await asyncio.wait_for(gets(link)[0].ended.wait(), 1)
 
 
-async def test_a_question_on_the_stream_belongs_to_the_only_call_in_flight() -> None:
+async def test_a_question_on_the_stream_belongs_to_the_only_call_in_flight() -> None:  # GW-77
     go = asyncio.Event()
 
     async def wait(got: Got) -> None:
@@ -287,7 +287,7 @@ async def test_a_lost_stream_that_cannot_be_taken_up_again_fails_the_call(status
         assert link.server.methods().count("tools/call") == 1
 
 
-async def test_a_stream_that_is_lost_again_and_again_is_given_up() -> None:
+async def test_a_stream_that_is_lost_again_and_again_is_given_up() -> None:  # GW-56
     async def lose(got: Got) -> None:
         await got.stream()
         await got.end()
@@ -306,7 +306,7 @@ async def test_a_call_that_waits_to_take_its_stream_up_again_ends_at_its_deadlin
         await told
 
 
-async def test_a_stream_without_event_ids_is_not_taken_up_again() -> None:
+async def test_a_stream_without_event_ids_is_not_taken_up_again() -> None:  # GW-56
     async def call(got: Got) -> None:
         await got.stream()
         await got.end()

@@ -18,6 +18,7 @@ from customhouse.core.protocol.interaction import input_required
 from customhouse.core.protocol.paramheaders import headers_for, mismatch
 from customhouse.core.protocol.results import answer_bytes, relayed, relayed_error, tool_error
 from customhouse.core.protocol.revisions import ERA_NAMES, META_CAPABILITIES, META_CLIENT, META_LOG_LEVEL, META_VERSION, PREFIX
+from customhouse.core.protocol.tasks import refuse_task_alone
 from customhouse.core.protocol.translation import translated_error, translated_params, translated_result
 from customhouse.core.refusal import Reason, Refused
 from customhouse.gateway.admission import Admission
@@ -78,6 +79,7 @@ class Relay:
             call.trail.outcome = refused.reason.name
             return Answer(200, JSON, tool_error(refused, call.message.id, call.message.era, call.view.server_info))
         granted = self._admit(call, entry, arguments)
+        refuse_task_alone(tool.definition, entry.revision, call.revision)
         mirrored = mirrored_headers(tool, arguments, call.arrival) if call.message.era is Era.MODERN else ()
         return await self._relay(call, entry, granted, travelling(params, {"name": tool.name, "arguments": arguments}), mirrored)
 
