@@ -460,3 +460,21 @@ async def test_a_tool_that_is_a_task_alone_is_neither_listed_nor_called_where_th
     back = await old.ask_modern("tools/call", SEARCH)
     assert (back.refusal, old.servers.calls) == ("TASK_NOT_CARRIED", [])
     assert old.book.records[-1].decision == "permit"
+
+
+async def test_what_a_legacy_server_asks_at_about_the_same_time_is_one_round(old: World) -> None:
+    async def script(ask: Ask, listener: Listener) -> UpstreamAnswer:
+        async def later() -> Any:
+            await asyncio.sleep(0.002)
+            return await listener.ask("roots/list", {}, "2025-11-25")
+
+        said = await asyncio.gather(listener.ask("elicitation/create", dict(FORM), "2025-11-25"), later())
+        return done(str(len(said)), "2025-11-25")
+
+    old.servers.script = script
+    first = await old.ask_modern("tools/call", SEARCH, CAN_ALL)
+    asked = first.result["inputRequests"]
+    assert {one["method"] for one in asked.values()} == {"elicitation/create", "roots/list"}
+    answers = {key: ACCEPTED if one["method"] == "elicitation/create" else {"roots": []} for key, one in asked.items()}
+    again = {**SEARCH, "requestState": first.result["requestState"], "inputResponses": answers}
+    assert text_of(await old.ask_modern("tools/call", again, CAN_ALL)) == "2"
