@@ -354,3 +354,37 @@ async def test_the_answer_of_a_call_whose_client_lost_its_connection_is_kept_for
     assert [message["id"] for message in later.told] == [5]
     assert later.ended
     assert [record.outcome for record in world.book.records] == ["answered", "answered", "listened"]
+
+
+async def test_a_resumed_stream_ends_with_the_token_that_resumed_it(world: World) -> None:
+    session = await world.open_session()
+    open_, back = await world.listen(session)
+    (event_id,) = [line[4:] for line in back.stream.split(b"\n") if line.startswith(b"id: ")]
+    await end(open_, back)
+    again, later = await world.listen(session, event_id)
+    world.clock.at += 1e9
+    world.exchange.listening.sweep()
+    await asyncio.wait([again], timeout=5)
+    assert again.done()
+    assert later.ended
+    drift(world, SEARCH)
+    await turns()
+    assert b"list_changed" not in later.stream
+
+
+@pytest.mark.parametrize("resumed", [True, False])
+async def test_whoever_listens_with_a_lesser_token_hears_no_more_than_that_token_may_read(world: World, resumed: bool) -> None:
+    session = await world.open_session()
+    open_, back = await world.listen(session)
+    await world.say(session, "resources/subscribe", {"uri": "note://a"})
+    (event_id,) = [line[4:] for line in back.stream.split(b"\n") if line.startswith(b"id: ")]
+    await end(open_, back)
+    again, later = await world.listen(session, event_id if resumed else b"", token=b"alice strangers")
+    world.exchange.listening.updated("notes", whose(world), "note://a")
+    await turns()
+    assert later.told == []
+    await end(again, later)
+    last, restored = await world.listen(session)
+    world.exchange.listening.updated("notes", whose(world), "note://a")
+    await restored.hears(b"updated")
+    await end(last, restored)

@@ -263,7 +263,7 @@ class Exchange:
         trail.revision = session.revision
         last_event_id = arrival.headers.get(b"last-event-id", b"").decode("latin-1")
         if last_event_id:
-            await self.listening.resume(session, last_event_id, reply, trail)
+            await self.listening.resume(session, caller, last_event_id, reply, trail)
         else:
             await self.listening.downlink(session, caller, reply, self.new_id(), trail)
 

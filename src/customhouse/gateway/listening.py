@@ -60,7 +60,8 @@ class Listening:
         self.subscriptions = Subscriptions(relay.rounds.upstreams, clock)
         self._ears = Ears(live, self.subscriptions)
         self._outlets: dict[Outlet, None] = {}
-        self._following: set[Reply] = set()
+        self._following: dict[Reply, Caller] = {}
+        """Streams that were taken up again, and with whose token."""
         self._of_session: dict[str, list[Outlet]] = {}
         self._due: dict[Outlet, None] = {}
         self._blocked: dict[Outlet, None] = {}
@@ -170,6 +171,7 @@ class Listening:
 
     async def downlink(self, session: Session, caller: Caller, reply: Reply, stream: str, trail: Record) -> None:
         """The stream of a GET: what happens outside of calls, until the client leaves or the session ends."""
+        self._ears.heard_by(session.key, caller)
         kept = Kept(self._conversations.streams, session, stream)
         outlet = Outlet(caller, session.endpoint, reply, frozenset(LISTS), kept=kept)
         own = self._of_session.setdefault(session.key, [])
@@ -190,16 +192,18 @@ class Listening:
                 self._forget(outlet)
         trail.outcome = "listened"
 
-    async def resume(self, session: Session, last_event_id: str, reply: Reply, trail: Record) -> None:
+    async def resume(self, session: Session, caller: Caller, last_event_id: str, reply: Reply, trail: Record) -> None:
         """The rest of a stream whose connection was lost: what came after that event and still comes. Raises `Refused` EVENTS_GONE."""
         events = await self._conversations.streams.follow(session, last_event_id)
         at = read_event_id(last_event_id)
         outlet = next((one for one in self._of_session.get(session.key, ()) if at is not None and one.is_stream_of(at)), None)
         unwatch = self._conversations.sessions.watch(session, reply.give_up, holds=True)
         reply.cancel_when_left()
-        self._following.add(reply)
+        self._following[reply] = caller
         self._admission.step_aside()
         if outlet is not None:
+            self._ears.heard_by(session.key, caller)
+            outlet.caller = caller
             outlet.followers += 1
         try:
             async with aclosing(events):
@@ -210,7 +214,7 @@ class Listening:
                         await full
         finally:
             self._admission.step_back()
-            self._following.discard(reply)
+            del self._following[reply]
             unwatch()
             if outlet is not None:
                 outlet.followers -= 1
@@ -319,6 +323,8 @@ class Listening:
                 reply.give_up()
             return
         self._end([one for one in self._outlets if one.caller.expires_at <= wall])
+        for reply in [one for one, caller in self._following.items() if caller.expires_at <= wall]:
+            reply.give_up()
         for outlet in [one for one in self._outlets if not one.heard and one.detached_at + KEPT_FOR_SECONDS <= now]:
             self._forget(outlet)
         for outlet in list(self._blocked):
