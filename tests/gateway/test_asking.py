@@ -413,3 +413,22 @@ async def test_the_record_says_which_era_the_server_spoke(world: World) -> None:
     await world.ask("tools/call", SEARCH)
     await world.ask("tools/call", SEARCH)
     assert [record.upstream_era for record in world.book.records] == ["legacy", "modern"]
+
+
+@pytest.mark.parametrize("asked", ["elicitation/create", "sampling/createMessage", "roots/list"])
+async def test_a_retry_that_declares_less_is_not_asked_what_it_does_not_declare(old: World, asked: str) -> None:
+    heard: list[Any] = []
+    params = {"elicitation/create": FORM, "sampling/createMessage": {"messages": [], "maxTokens": 1}, "roots/list": {}}[asked]
+
+    async def script(ask: Ask, listener: Listener) -> UpstreamAnswer:
+        heard.append(await listener.ask(asked, dict(params), "2025-06-18"))
+        return done(revision="2025-06-18")
+
+    old.servers.script = script
+    first = await old.ask_modern("tools/call", SEARCH, CAN_ALL)
+    without = {**SEARCH, "requestState": first.result["requestState"]}
+    assert (await old.ask_modern("tools/call", without)).refusal == "INPUT_NOT_GIVEN"
+    async with asyncio.timeout(2):
+        while old.exchange.rounds.parking.running:  # noqa: ASYNC110 - what ends is a task of nobody
+            await asyncio.sleep(0)
+    assert len(old.exchange.rounds.parking) == 0
