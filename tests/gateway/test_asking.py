@@ -432,3 +432,12 @@ async def test_a_retry_that_declares_less_is_not_asked_what_it_does_not_declare(
         while old.exchange.rounds.parking.running:  # noqa: ASYNC110 - what ends is a task of nobody
             await asyncio.sleep(0)
     assert len(old.exchange.rounds.parking) == 0
+
+
+async def test_callers_who_can_be_asked_share_no_conversation_even_at_a_server_that_remembers_nobody() -> None:
+    world = World(pinned="2025-11-25", notes=definition("notes", stateless=True))
+    for token in (b"alice readers", b"bob readers", b"alice readers"):
+        await world.ask_modern("tools/call", SEARCH, CAN_FORM, token=token)
+    alice, bob, again = [(getattr(authority, "session_key", None), ask.conversation) for authority, ask in world.servers.calls]
+    assert alice == again
+    assert alice != bob
