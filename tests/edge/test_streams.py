@@ -1,13 +1,15 @@
 """Streams that listen on real connections: opened, kept open, left, resumed, and ended."""
 
 import asyncio
+import gc
+import tracemalloc
 from typing import Any
 
 import msgspec
 import pytest
 
 from customhouse.edge.protocol import sweep
-from tests.edge.doors import MCP, Client, Doorway, legacy, modern, request
+from tests.edge.doors import BOUNDS, MCP, Client, Doorway, legacy, modern, request
 
 LISTEN = {"notifications": {"toolsListChanged": True}}
 
@@ -165,3 +167,36 @@ async def test_a_client_that_leaves_ends_its_listen_stream() -> None:
     await turns()
     assert doorway.outcomes == ["caller_left"]
     assert len(doorway.door.exchange.listening) == doorway.door.admission.listening == 0
+
+
+def long_filter() -> bytes:
+    """Nearly all that a filter may say, of nothing that is there."""
+    asked = {"resourceSubscriptions": [f"note://{number}/" + "x" * 900 for number in range(1_000)]}
+    return modern("subscriptions/listen", {"notifications": asked})
+
+
+def long_get(target: bytes, *headers: bytes) -> bytes:
+    return request(b"GET", target, [MCP[0], b"Accept: text/event-stream", *headers], b"x" * 900_000)
+
+
+@pytest.mark.parametrize("way", ["filter", "get", "pair"])
+async def test_an_open_stream_keeps_nothing_of_what_asked_for_it(way: str) -> None:
+    doorway = Doorway(msgspec.structs.replace(BOUNDS, max_body_bytes=1_048_576))
+    session = await open_session(doorway.connect())
+    asked = {"filter": long_filter(), "get": long_get(b"/mcp", b"Mcp-Session-Id: " + session), "pair": long_get(b"/mcp/sse")}[way]
+    clients = [doorway.connect() for _ in range(10)]
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for client in clients:
+            client.send(asked)
+            await heard(client, b"\n\n")
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(doorway.door.exchange.listening) == 10
+    assert kept - before < 1_000_000
+    for client in clients:
+        client.wire.abort()
+    await turns()

@@ -95,6 +95,8 @@ class Listening:
             reply.event(encode(told))
             reply.room()
             outlet.kinds = accepted.lists
+            del asked, accepted, told
+            _forget_request(call)
             await self.hold(outlet, reply)
         finally:
             self._ears.close(ear)
@@ -355,6 +357,12 @@ class Listening:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.subscriptions.close()
+
+
+def _forget_request(call: Call) -> None:
+    """Nothing of a request but its id is needed any more, and its stream may stay open for long: a filter may be as long as a body."""
+    call.arrival.body = b""
+    call.message.params.clear()
 
 
 def _session(call: Call) -> Session:
