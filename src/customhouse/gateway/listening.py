@@ -363,6 +363,8 @@ def _forget_request(call: Call) -> None:
     """Nothing of a request but its id is needed any more, and its stream may stay open for long: a filter may be as long as a body."""
     call.arrival.body = b""
     call.message.params.clear()
+    if call.arrival.passed.agreed.meta is not call.message.meta:  # what is remembered with a head is small, and still needed
+        call.message.meta.clear()
 
 
 def _session(call: Call) -> Session:
