@@ -236,3 +236,28 @@ async def test_an_open_stream_keeps_nothing_of_what_asked_for_it(way: str) -> No
     for client in clients:
         client.wire.abort()
     await turns()
+
+
+async def test_a_caller_holds_so_many_streams_open_and_no_more() -> None:
+    doorway = Doorway(max_streams=3)
+    session = await open_session(doorway.connect())
+    pair = request(b"GET", b"/mcp/sse", [MCP[0], b"Accept: text/event-stream"], None)
+    ways = (modern("subscriptions/listen", LISTEN), get(session), pair)
+    held = [doorway.connect() for _ in ways]
+    for client, way in zip(held, ways, strict=True):
+        client.send(way)
+        await heard(client, b"\n\n")
+    event_id = next(line[4:] for line in (await heard(held[1], b"id: ")).split(b"\n") if line.startswith(b"id: "))
+    for way in (*ways, get(session, b"Last-Event-ID: " + event_id)):
+        refused = await doorway.connect().ask(way)
+        assert refused.json()["error"]["data"]["reason"] == "too_many_streams"
+        assert refused.headers["retry-after"] == "1"
+    assert (await doorway.connect().ask(legacy())).status == 200
+    held[0].wire.abort()
+    await turns()
+    held[0] = doorway.connect()
+    held[0].send(pair)
+    await heard(held[0], b"event: endpoint")
+    for client in held:
+        client.wire.abort()
+    await turns()

@@ -418,10 +418,10 @@ async def test_the_record_says_which_era_the_server_spoke(world: World) -> None:
 @pytest.mark.parametrize("asked", ["elicitation/create", "sampling/createMessage", "roots/list"])
 async def test_a_retry_that_declares_less_is_not_asked_what_it_does_not_declare(old: World, asked: str) -> None:
     heard: list[Any] = []
-    params = {"elicitation/create": FORM, "sampling/createMessage": {"messages": [], "maxTokens": 1}, "roots/list": {}}[asked]
+    each: dict[str, dict[str, Any]] = {"elicitation/create": FORM, "sampling/createMessage": {"messages": [], "maxTokens": 1}}
 
     async def script(ask: Ask, listener: Listener) -> UpstreamAnswer:
-        heard.append(await listener.ask(asked, dict(params), "2025-06-18"))
+        heard.append(await listener.ask(asked, dict(each.get(asked, {})), "2025-06-18"))
         return done(revision="2025-06-18")
 
     old.servers.script = script

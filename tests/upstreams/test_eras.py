@@ -484,7 +484,7 @@ async def test_a_caller_with_many_conversations_makes_room_for_itself_and_keeps_
         await legacy(call, session=next(names) if got.method == "initialize" else "")(got)
 
     async with linked(script) as link:
-        can = {"roots": {}}
+        can: dict[str, Any] = {"roots": {}}
         await link.call(Era.LEGACY, key="bob", capabilities=can, conversation="b")
         reached = link.server.until(lambda got: got.method == "tools/call" and got.headers["mcp-session-id"] == "s-1")
         working = asyncio.create_task(link.call(Era.LEGACY, key="alice", capabilities=can, conversation="1"))

@@ -135,6 +135,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Requests of one tenant at once after a pause: two seconds' worth."""
     max_requests_in_flight: Count = 2_000
     """Requests that have no answer yet. 2,000 at 1 s each is more than one process carries; more are refused as overloaded."""
+    max_streams_per_caller: Count = 1_000
+    """Streams that one caller may hold open to listen. 1,000 is a fleet of agents under one identity and leaves connections to others."""
     keep_alive_comment_seconds: Seconds = 15.0
     """Silence on a stream after which a comment is sent. 15 s is a quarter of the 60 s after which proxies cut."""
     drain_seconds: Seconds = 20.0

@@ -146,6 +146,9 @@ class Reason(enum.Enum):
     TOO_MANY_SESSIONS = Row(
         Fault.GATEWAY, True, 1503, 503, "As many sessions are open as the gateway may hold.", "Try again later, or end sessions with DELETE."
     )
+    TOO_MANY_STREAMS = Row(
+        Fault.CALLER, True, 1429, 429, "The caller has as many streams open as it may have.", "Close some, or share one session."
+    )
     TOO_MANY_SUBSCRIPTIONS = Row(
         Fault.CALLER, False, 1429, 200, "The session is subscribed to as many resources as it may be.", "Unsubscribe from some."
     )

@@ -4,6 +4,8 @@ Kept in this process: one gateway process holds all of them, so nothing is count
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from customhouse.core.budget import FULL, Rate, take
 from customhouse.core.identity import Caller
@@ -17,10 +19,12 @@ _MAX_STATES = 100_000
 class Admission:
     """The limits of one gateway process."""
 
-    def __init__(self, caller_rate: Rate, tenant_rate: Rate, max_requests_in_flight: int) -> None:
+    def __init__(self, caller_rate: Rate, tenant_rate: Rate, max_requests_in_flight: int, max_streams_per_caller: int = 1_000) -> None:
         self._caller_rate = caller_rate
         self._tenant_rate = tenant_rate
         self._max_in_flight = max_requests_in_flight
+        self._max_streams = max_streams_per_caller
+        self._streams: dict[str, int] = {}
         self._callers: dict[str, float] = {}
         self._tenants: dict[str, float] = {}
         self._at_server: dict[str, int] = {}
@@ -46,6 +50,21 @@ class Admission:
         """A request that stepped aside goes on; it is never refused for it."""
         self.in_flight += 1
         self.listening -= 1
+
+    @contextmanager
+    def stream(self, caller: Caller) -> Iterator[None]:
+        """While a caller holds one more stream open, and so a connection for as long as it likes. Raises `Refused` TOO_MANY_STREAMS."""
+        key, count = caller.principal, self._streams.get(caller.principal, 0)
+        if count >= self._max_streams:
+            detail = {"allowed": self._max_streams, "retryAfterSeconds": 1}
+            raise Refused(Reason.TOO_MANY_STREAMS, detail, headers=(("Retry-After", "1"),))
+        self._streams[key] = count + 1
+        try:
+            yield
+        finally:
+            self._streams[key] -= 1
+            if not self._streams[key]:
+                del self._streams[key]
 
     def take(self, caller: Caller, now: float) -> None:
         """One request of a caller, against its own rate and its tenant's. Raises `Refused` RATE_LIMITED."""

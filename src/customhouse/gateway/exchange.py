@@ -262,16 +262,18 @@ class Exchange:
         session, _ = await self.conversations.enter(arrival.headers[SESSION_HEADER], caller, endpoint.path)
         trail.revision = session.revision
         last_event_id = arrival.headers.get(b"last-event-id", b"").decode("latin-1")
-        if last_event_id:
-            await self.listening.resume(session, caller, last_event_id, reply, trail)
-        else:
-            await self.listening.downlink(session, caller, reply, self.new_id(), trail)
+        with self.admission.stream(caller):
+            if last_event_id:
+                await self.listening.resume(session, caller, last_event_id, reply, trail)
+            else:
+                await self.listening.downlink(session, caller, reply, self.new_id(), trail)
 
     async def open_pair(self, arrival: Arrival, reply: Reply, trail: Record) -> None:
         """The stream of a client of 2024-11-05; see `gateway.pairs`."""
         path = endpoint_beside(arrival.path, STREAM, self.live.view.endpoints)
         caller, endpoint = await self._without_message(arrival, trail, "GET", path)
-        await self.pairs.open(caller, endpoint.path, reply)
+        with self.admission.stream(caller):
+            await self.pairs.open(caller, endpoint.path, reply)
         trail.outcome = "listened"
 
     async def post_to_pair(self, arrival: Arrival, reply: PairReply, trail: Record) -> Answer | None:

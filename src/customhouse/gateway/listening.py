@@ -82,6 +82,10 @@ class Listening:
 
     async def listen(self, call: Call) -> Answer | None:
         """`subscriptions/listen`: acknowledged with what is honoured of the filter, then open until the gateway or the client ends it."""
+        with self._admission.stream(call.caller):
+            return await self._listen(call)
+
+    async def _listen(self, call: Call) -> Answer:
         asked = read_filter(call.message.params)
         reply, caller, path = call.reply, call.caller, call.endpoint.path
         tag = encode(call.message.id)
