@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from customhouse.core.budget import Rate
 from customhouse.core.protocol.revisions import META_SUBSCRIPTION
 from customhouse.gateway.listening import KEPT_FOR_SECONDS
 from customhouse.ports.traffic import Ask, Listener, UpstreamAnswer
-from tests.gateway.support import Back, World, legacy, result
+from tests.gateway.support import Back, World, legacy, modern, result
 
 EVERYTHING = {"toolsListChanged": True, "promptsListChanged": True, "resourcesListChanged": True, "resourceSubscriptions": ["note://a"]}
 SEARCH, ALSO = ("tool", "search"), ("tool", "shape")
@@ -388,3 +389,20 @@ async def test_whoever_listens_with_a_lesser_token_hears_no_more_than_that_token
     world.exchange.listening.updated("notes", whose(world), "note://a")
     await restored.hears(b"updated")
     await end(last, restored)
+
+
+async def test_each_resource_of_a_filter_counts_against_the_rate_of_its_caller() -> None:
+    world = World(rate=Rate(20, 10))
+    world.path = "/servers/notes/mcp"
+    back, uris = Back(), [f"note://by/{number}" for number in range(30)]
+    message, headers = modern("subscriptions/listen", {"notifications": {"resourceSubscriptions": uris}})
+    open_ = asyncio.create_task(world.exchange.answer(world.arrival(message, headers), back))
+    await turns(100)
+    assert len(world.servers.calls) == 9  # the request itself is the tenth
+    assert back.told == []
+    async with asyncio.timeout(10):
+        while not back.told:
+            world.clock.at += 1
+            await asyncio.sleep(0.01)
+    assert len(back.told[0]["params"]["notifications"]["resourceSubscriptions"]) == 30
+    await end(open_, back)

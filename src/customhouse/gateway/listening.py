@@ -44,6 +44,9 @@ AT_ONCE = 250
 SUBSCRIBING_AT_ONCE = 8
 """Subscriptions that one listen request makes at the same time."""
 
+RATE_PAUSE_SECONDS = 0.25
+"""Between two looks whether the rate of a caller allows the next resource of a filter."""
+
 KEPT_FOR_SECONDS = 300.0
 """For which a legacy session's stream stays the one its messages go to after its connection was lost."""
 
@@ -117,6 +120,7 @@ class Listening:
         async def one(uri: str) -> None:
             of_its_own = msgspec.structs.replace(call, trail=msgspec.structs.replace(call.trail))
             async with turns:
+                await self._within_rate(call.caller)
                 try:
                     await self._subscribe(of_its_own, ear, uri)
                 except (Refused, ServerSaidNo):
@@ -124,6 +128,14 @@ class Listening:
 
         await asyncio.gather(*(one(uri) for uri in sorted(asked.uris)))
         call.trail.decision, call.trail.policy_digest = "permit" if ear.uris else "deny", call.view.policy.digest
+
+    async def _within_rate(self, caller: Caller) -> None:
+        """Each resource of a filter counts as a request of its own, or one request could make a thousand at a server. It waits its turn."""
+        while True:
+            try:
+                return self._admission.take(caller, self._clock.monotonic())
+            except Refused:
+                await asyncio.sleep(RATE_PAUSE_SECONDS)
 
     # Legacy sessions
 
