@@ -326,6 +326,8 @@ class Exchange:
         """The door, who, and how often, for a request at an endpoint that is of a legacy session or is to open one."""
         view = self.live.view
         trail.method, trail.era = method, Era.LEGACY.value
+        if method != "POST":
+            arrival.body = b""  # it means nothing, and a stream may stay open for long
         check_origin(arrival.headers, view.hosts, view.origins)
         if self.live.draining:
             raise Refused(Reason.DRAINING)
