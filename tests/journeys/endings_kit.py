@@ -7,17 +7,21 @@ import os
 import re
 import secrets
 import socket
+import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx2
+from click.testing import CliRunner
 
 from customhouse.adapters.sandboxes.trees import digest_of_tree
+from customhouse.cli.token import token
 from customhouse.core.record import Record
 from tests.journeys.conftest import ROOT, Running, free_port
 from tests.journeys.endings_server import StagedServer, staged_server
@@ -74,14 +78,19 @@ class Front(Running):
         for name, way_in in definitions.items():
             (directory / "servers" / f"{name}.yaml").write_text(json.dumps(about | way_in))
             self.customhouse("servers", "pin", name)
-        self.token = self.customhouse("token", "--as", "alice", "--group", "eng")
         serve = [sys.executable, "-m", "customhouse", "serve", "--dir", str(directory)]
         super().__init__(serve, self.environment, directory / "gateway.log", self._is_ready)
 
+    @cache
+    def token(self, person: str) -> str:
+        """A token of somebody."""
+        words = ["--as", person, "--group", "eng", "--dir", str(self.directory)]
+        minted = CliRunner().invoke(token, words, env=self.environment)
+        assert minted.exit_code == 0, minted.output
+        return minted.stdout.strip()
+
     def customhouse(self, *words: str) -> str:
         """What a command for this deployment prints."""
-        import subprocess
-
         command = [sys.executable, "-m", "customhouse", *words, "--dir", str(self.directory)]
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -139,8 +148,9 @@ def descendants(pid: int) -> list[int]:
 class Caller:
     """One client of an era at one server; `can_answer` declares that a person may be asked."""
 
-    def __init__(self, front: Front, server: str, *, modern: bool, can_answer: bool = True) -> None:
+    def __init__(self, front: Front, server: str, *, modern: bool, person: str = "alice", can_answer: bool = True) -> None:
         self.front = front
+        self.token = front.token(person)
         self.path = f"/servers/{server}/mcp"
         self.modern = modern
         self.capabilities = CAN if can_answer else {}
@@ -163,7 +173,7 @@ class Caller:
 
     def post(self, message: dict[str, Any], method: str = "POST") -> "Posted":
         headers = {
-            "authorization": f"Bearer {self.front.token}",
+            "authorization": f"Bearer {self.token}",
             "content-type": "application/json",
             "accept": "application/json, text/event-stream",
             "mcp-protocol-version": MODERN if self.modern else LEGACY,
@@ -249,10 +259,11 @@ class World:
         self.mark = mark
         self._before = 0
         self._base: tuple[Counter[str], int] = (Counter(), 0)
+        self._programs: set[int] = set()
 
-    def program(self) -> list[int]:
-        """The processes of the stdio server."""
-        return processes_with(self.mark)
+    def programs(self) -> set[int]:
+        """The processes of the stdio server that were not there before."""
+        return set(processes_with(self.mark)) - self._programs
 
     def noted(self, word: str) -> int:
         """How often the stdio server came to a stage."""
@@ -260,7 +271,9 @@ class World:
 
     def quiet(self) -> None:
         """Note how things stand, with no connection to any server."""
+        until(lambda: self.front.in_flight == 0)
         self._base = self._standing()
+        self._programs = set(processes_with(self.mark))
         self._before = len(self.front.records)
 
     def _standing(self) -> tuple[Counter[str], int]:
@@ -295,6 +308,7 @@ def world(directory: Path) -> Iterator[World]:
     """The gateway and its servers."""
     notes, mark = directory / "notes" / "stages", f"endings-{secrets.token_hex(4)}"
     notes.parent.mkdir()
+    notes.parent.chmod(0o777)  # the program runs as a user of its own
     tree = directory / "tree"
     tree.mkdir()
     (tree / "program.py").write_bytes(PROGRAM.read_bytes())
