@@ -115,3 +115,51 @@ def test_a_server_that_dies_leaves_one_record_that_says_so(here: World, server: 
 def revive(here: World, server: str) -> None:
     if server != "child":
         here.servers[server].down = False
+
+
+def assert_server_noticed(call: Underway, noted: int) -> None:
+    """The call does not run on at its server."""
+    if call.held is None:
+        until(lambda: call.here.noted("cancelled") > noted)
+        return
+    assert call.held.gone.wait(10)
+    server = call.here.servers[call.server]
+    until(lambda: server.modern or call.held.message_id in server.cancelled)
+
+
+@pytest.mark.parametrize(("server", "stage"), [(server, stage) for server, era, stage in CASES if era == "modern" and stage != "asking"])
+def test_a_modern_client_that_leaves_ends_the_call_at_the_server(here: World, server: str, stage: str) -> None:
+    noted = here.noted("cancelled")
+    call = Underway(here, server, "modern", stage)
+    call.posted.leave()
+    assert_server_noticed(call, noted)
+    assert here.outcomes() == [*call.rounds, "caller_left"]
+    assert_works(here, server, "modern")
+
+
+LEGACY_CASES = [(server, stage) for server, era, stage in CASES if era == "legacy"]
+
+
+@pytest.mark.parametrize(("server", "stage"), LEGACY_CASES)
+def test_a_legacy_client_that_gives_up_by_name_ends_the_call_at_the_server(here: World, server: str, stage: str) -> None:
+    noted = here.noted("cancelled")
+    call = Underway(here, server, "legacy", stage)
+    call.caller.say(method="notifications/cancelled", params={"requestId": call.posted.message_id})
+    if server != "modern" or stage != "asking":
+        assert_server_noticed(call, noted)
+    call.posted.leave()
+    call.caller.hang_up()
+    assert here.outcomes() == ["cancelled"]
+    assert_works(here, server, "legacy")
+
+
+@pytest.mark.parametrize(("server", "stage"), LEGACY_CASES)
+def test_a_legacy_client_that_leaves_for_good_ends_the_call_at_the_server(here: World, server: str, stage: str) -> None:
+    noted = here.noted("cancelled")
+    call = Underway(here, server, "legacy", stage)
+    call.posted.leave()
+    call.caller.hang_up()
+    if server != "modern" or stage != "asking":
+        assert_server_noticed(call, noted)
+    assert here.outcomes() in (["cancelled"], ["caller_left"])  # a connection that is half closed is not known to be gone
+    assert_works(here, server, "legacy")
