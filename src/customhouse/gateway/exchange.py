@@ -34,7 +34,6 @@ from customhouse.gateway.live import Live, View
 from customhouse.gateway.pairs import MESSAGES, STREAM, Pair, PairReply, Pairs, endpoint_beside
 from customhouse.gateway.relay import Relay
 from customhouse.gateway.rounds import Rounds
-from customhouse.gateway.session import Peers
 from customhouse.gateway.trail import comes_from, opened
 from customhouse.ports.traffic import Clock, Ledger, Verifier
 
@@ -75,7 +74,7 @@ class Exchange:
     conversations: Conversations
 
     def __post_init__(self) -> None:
-        self._peers = Peers()
+        self._peers = self.conversations.peers
         relay = Relay(self.live, self.admission, self.rounds, self.ledger, self.clock, self.argument_key, self._peers, self._challenge)
         self.listening = Listening(self.live, relay, self.admission, self.conversations, self.clock)
         self.pairs = Pairs(self.conversations, self.listening)
