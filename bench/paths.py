@@ -58,8 +58,7 @@ DEFINITION = """
 owner: bench
 contact: bench@example.org
 tenant: local
-url: http://127.0.0.1:{upstream}/mcp
-credential: {{bearer: "env:BENCH_TOKEN"}}
+{where}
 max_concurrent_calls: 10000
 tools:
 {tools}
@@ -124,10 +123,10 @@ def running(
 
 
 @contextlib.contextmanager
-def upstream(core: int, tools: int = 0) -> Iterator[int]:
-    """The static MCP server; its port."""
+def upstream(core: int, tools: int = 0, era: str = "both") -> Iterator[int]:
+    """The static MCP server, in both eras or in one; its port."""
     port = free_port()
-    with running([sys.executable, "-m", "bench.upstream", "--port", str(port), "--tools", str(tools)], core):
+    with running([sys.executable, "-m", "bench.upstream", "--port", str(port), "--tools", str(tools), "--era", era], core):
         wait_for(port)
         yield port
 
@@ -263,26 +262,57 @@ def venv(name: str) -> Path:
     return home
 
 
-def deploy(directory: Path, port: int, upstream_port: int, tools: Mapping[str, str]) -> None:
+OVER_HTTP = """url: http://127.0.0.1:{upstream}/mcp
+credential: {{bearer: "env:BENCH_TOKEN"}}"""
+OVER_STDIO = """stdio:
+  installed: {tree}
+  package: {{ecosystem: pypi, name: bench, version: 1.0.0, digest: "{digest}"}}
+  argv: [{python}, program.py]
+waivers:
+  - {{rule: unsandboxed-stdio, reason: A sandbox costs nothing per call., granted_by: bench}}"""
+
+
+def deploy(directory: Path, port: int, upstream_port: int, tools: Mapping[str, str], where: str = "") -> None:
     """Write what a gateway of the bench is configured with: one server, its reviewed tools and two rules."""
     for name in ("servers", "policies"):
         (directory / name).mkdir(parents=True)
     reviews = "\n".join(f"  {name}: {{class: {effect}}}" for name, effect in tools.items())
     (directory / "customhouse.yaml").write_text(SETTINGS.format(port=port))
-    (directory / "servers" / "bench.yaml").write_text(DEFINITION.format(upstream=upstream_port, tools=reviews))
+    (directory / "servers" / "bench.yaml").write_text(
+        DEFINITION.format(where=where or OVER_HTTP.format(upstream=upstream_port), tools=reviews)
+    )
     (directory / "policies" / "bench.cedar").write_text(POLICY)
+
+
+def _program(directory: Path) -> str:
+    """How a definition names the bench's program, from a tree of its own."""
+    tree = directory.with_name(directory.name + "-program")
+    tree.mkdir(parents=True)
+    shutil.copy(ROOT / "bench" / "program.py", tree / "program.py")
+    command = [sys.executable, "-m", "customhouse", "servers", "digest", "--tree", str(tree)]
+    said = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
+    digest = next(word for word in said.split() if word.startswith("sha256:"))
+    return OVER_STDIO.format(tree=tree, digest=digest, python=sys.executable)
 
 
 @contextlib.contextmanager
 def customhouse(
-    directory: Path, upstream_port: int, core: int, tools: Mapping[str, str], profile: str = "", settings: Mapping[str, str] | None = None
+    directory: Path,
+    upstream_port: int,
+    core: int,
+    tools: Mapping[str, str],
+    profile: str = "",
+    settings: Mapping[str, str] | None = None,
+    *,
+    stdio: bool = False,
 ) -> Iterator[Way]:
     """The gateway with everything on: verified token, policy, limits, pinned schema, strict reading, records.
 
-    With `profile`, under Python's profiler, whose figures go into that file at the end. `settings` are variables of the environment.
+    With `profile`, under Python's profiler, whose figures go into that file at the end. `settings` are variables of the environment. With
+    `stdio`, the server is a program.
     """
     port = free_port()
-    deploy(directory, port, upstream_port, tools)
+    deploy(directory, port, upstream_port, tools, _program(directory) if stdio else "")
     environment = {"BENCH_TOKEN": "s" * 40, **(settings or {})}
     command = [sys.executable, "-m", "customhouse"]
 

@@ -63,6 +63,9 @@ CASES = (
     Case("Customhouse, read", "customhouse", "read"),
     Case("Customhouse, read, legacy era", "customhouse", "read", modern=False),
     Case("Customhouse, write with durable intent", "customhouse", "write"),
+    Case("Customhouse, legacy client at a modern server", "customhouse at modern", "read", modern=False),
+    Case("Customhouse, modern client at a legacy server", "customhouse at legacy", "read"),
+    Case("Customhouse, modern client at a program on stdio", "customhouse at stdio", "read"),
     Case("nginx, 1 at a time", "nginx", "read", 1, over="nginx, 1 at a time"),
     Case("Customhouse, read, 1 at a time", "customhouse", "read", 1, over="nginx, 1 at a time"),
     Case("Customhouse, write, 1 at a time", "customhouse", "write", 1, over="nginx, 1 at a time"),
@@ -179,8 +182,9 @@ async def measure(cases: Iterable[Case], rounds: int, seconds: float) -> list[di
 
 def start(way: str, folder: Path, stack: contextlib.ExitStack) -> paths.Way:
     """The processes of one way."""
-    many = int(way.rsplit(maxsplit=1)[-1]) if way.rsplit(maxsplit=1)[-1].isdecimal() else 0
-    port = stack.enter_context(paths.upstream(LOAD_CORE, many))
+    last = way.rsplit(maxsplit=1)[-1]
+    many = int(last) if last.isdecimal() else 0
+    port = stack.enter_context(paths.upstream(LOAD_CORE, many, last if last in ("legacy", "modern") else "both"))
     directory = folder / way.replace(" ", "-")
     if way == "direct":
         return paths.Way(port, "/mcp", "x" * 800, os.getpid())
@@ -193,6 +197,8 @@ def start(way: str, folder: Path, stack: contextlib.ExitStack) -> paths.Way:
             paths.nginx(directory, port, MEASURED_CORE, limited="limited" in way, streaming="streaming" in way, tools=many)
         )
     tools = TOOLS | {f"tool_{number:03}": "read" for number in range(many)}
+    if last == "stdio":
+        return stack.enter_context(paths.customhouse(directory, 0, MEASURED_CORE, {"read": "read", "write": "write"}, stdio=True))
     return stack.enter_context(paths.customhouse(directory, port, MEASURED_CORE, tools))
 
 

@@ -32,7 +32,8 @@ def tool(name: str) -> dict[str, Any]:
 class Answers:
     """Everything that is ever said, made once; only the id is put in."""
 
-    def __init__(self, more_tools: int) -> None:
+    def __init__(self, more_tools: int, era: str = "both") -> None:
+        self.era = era
         names = [*SIZES, *(f"tool_{number:03}" for number in range(more_tools))]
         self.tools = [tool(name) for name in names]
         self.results = {name: msgspec.json.encode(self._result(SIZES.get(name, 500))) for name in names}
@@ -48,6 +49,8 @@ class Answers:
     def slow(self, method: str, params: dict[str, Any]) -> bytes:
         """Answers that are needed once."""
         info = {"name": "bench", "version": "1"}
+        if method == {"legacy": "server/discover", "modern": "initialize"}.get(self.era):
+            return b""
         if method == "initialize":
             version = params["protocolVersion"]
             return msgspec.json.encode({"protocolVersion": version, "capabilities": CAPABILITIES, "serverInfo": info})
@@ -82,6 +85,9 @@ class Upstream(asyncio.Protocol):
         params = message.get("params", {})
         name = params.get("name", "") if message["method"] == "tools/call" else ""
         result = self._answers.results[name] if name else self._answers.slow(message["method"], params)
+        if not result:
+            self._send(b"404 Not Found", b"content-type: application/json\r\n", _unknown(message["id"]))
+            return
         answer = b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (msgspec.json.encode(message["id"]), result)
         if name in ("read_sse", "read_held"):
             self._stream(answer if name == "read_sse" else b"", params.get("_meta", {}).get("progressToken"))
@@ -125,9 +131,13 @@ class Upstream(asyncio.Protocol):
         self._transport.write(b"%x\r\n%b\r\n" % (len(event), event))
 
 
-async def serve(port: int, more_tools: int) -> None:
+def _unknown(message_id: Any) -> bytes:
+    return msgspec.json.encode({"jsonrpc": "2.0", "id": message_id, "error": {"code": -32601, "message": "unknown"}})
+
+
+async def serve(port: int, more_tools: int, era: str) -> None:
     """Serve until ended."""
-    answers = Answers(more_tools)
+    answers = Answers(more_tools, era)
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, answers.change)
     server = await asyncio.get_running_loop().create_server(lambda: Upstream(answers), "127.0.0.1", port)
     await server.serve_forever()
@@ -137,5 +147,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--tools", type=int, default=0)
+    parser.add_argument("--era", default="both", choices=("both", "legacy", "modern"))
     options = parser.parse_args()
-    uvloop.run(serve(options.port, options.tools))
+    uvloop.run(serve(options.port, options.tools, options.era))
