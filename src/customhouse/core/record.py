@@ -49,7 +49,8 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     reasons: tuple[str, ...] = ()
     """The ids of the policies that determined the decision."""
     outcome: str = ""
-    """`answered`, `tool_error`, `listed`, `accepted`, `listened`, `input_required`, `cancelled`, `caller_left`, `unknown`, or the name of a refusal."""
+    """`answered`, `tool_error`, `listed`, `accepted`, `listened`, `input_required`, `task`, `cancelled`, `caller_left`, `unknown`, or the
+    name of a refusal."""
     note: str = ""
     """For operators only: what the refusal did not tell the caller."""
     upstream_era: str = ""

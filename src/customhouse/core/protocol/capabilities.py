@@ -102,6 +102,13 @@ def _told_parts(name: str, parts: dict[str, Any], server: str) -> dict[str, Any]
     return {}
 
 
+def without_tasks(capabilities: Capabilities) -> dict[str, Any]:
+    """What `declared` gave, for a call that must not become a task."""
+    kept = {name: value for name, value in capabilities.items() if name != "extensions"}
+    extensions = {name: value for name, value in capabilities.get("extensions", {}).items() if name != TASKS}
+    return {**kept, "extensions": extensions} if extensions else kept
+
+
 def required_of_client(error: Mapping[str, Any]) -> dict[str, Any]:
     """What a modern server's `-32021` misses, as far as a modern client could declare it through the gateway; empty: nothing of it."""
     data = error.get("data")
