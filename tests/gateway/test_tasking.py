@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import pytest
 
 from customhouse.core.permit import Permit
@@ -11,7 +12,7 @@ from customhouse.core.protocol.capabilities import TASKS
 from customhouse.core.protocol.revisions import META_CAPABILITIES, META_SERVER
 from customhouse.core.protocol.taskid import MAX_ARGUMENT_BYTES, MAX_SERVER_ID_BYTES
 from customhouse.ports.traffic import UpstreamAnswer
-from tests.gateway.support import INFO, REVIEWS, RULES, Back, World, definition, modern, result
+from tests.gateway.support import INFO, MANIFEST, REVIEWS, RULES, Back, World, definition, modern, result
 from tests.gateway.test_asking import FORM, PAGE, in_turn
 
 SEARCH = {"name": "notes__search", "arguments": {"query": "x"}}
@@ -324,3 +325,25 @@ async def test_what_the_extension_does_not_have_is_not_offered(world: World, met
 @pytest.mark.parametrize("method", [*METHODS, "tasks/list", "tasks/result"])
 async def test_legacy_clients_have_no_tasks(world: World, method: str) -> None:
     assert (await world.ask(method, {"taskId": await task_of(world)})).refusal == "UNKNOWN_METHOD"
+
+
+async def test_a_call_that_wants_a_task_of_2025_11_25_is_an_ordinary_call_since_none_are_offered() -> None:
+    old = World(pinned="2025-11-25")
+    session = await old.open_session("2025-11-25")
+    assert (await old.say(session, "tools/call", {**SEARCH, "task": {"ttl": 1}})).result["content"]
+    assert "task" not in old.servers.calls[0][1].params
+
+
+@pytest.mark.parametrize("revision", ["2025-06-18", "2024-11-05"])
+async def test_a_tool_that_is_a_task_alone_is_refused_with_the_reason_in_other_revisions(
+    monkeypatch: pytest.MonkeyPatch, revision: str
+) -> None:
+    alone = tuple({**tool, "execution": {"taskSupport": "required"}} if tool["name"] == "search" else tool for tool in MANIFEST.tools)
+    monkeypatch.setattr("tests.gateway.support.MANIFEST", msgspec.structs.replace(MANIFEST, tools=alone))
+    old = World(pinned="2025-11-25")
+    legacy_ = await old.say(await old.open_session(revision), "tools/call", SEARCH)
+    modern_ = await old.ask_modern("tools/call", SEARCH, CAN_TASKS)
+    assert (legacy_.refusal, modern_.refusal) == ("TASK_NOT_CARRIED", "TASK_NOT_CARRIED")
+    assert "as a task alone" in modern_.answer["error"]["message"]
+    assert modern_.answer["error"]["data"]["server"] == "2025-11-25"
+    assert old.servers.calls == []

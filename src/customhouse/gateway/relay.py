@@ -72,7 +72,7 @@ class Relay:
         tool = call.endpoint.tool(params.get("name"))
         entry = tool.entry
         self._may_see(call, entry)
-        if entry.revision != call.revision:
+        if "execution" in tool.definition:
             refuse_task_alone(tool.definition, entry.revision, call.revision)
         arguments = params.get("arguments")
         if arguments is None:
@@ -213,7 +213,9 @@ class Relay:
             if legacy:
                 self.peers.finish(call.peer, message.id, call.reply)
             self.admission.called(entry.server)
-        return (answering or self._answer)(call, entry, answered)
+        if answering is not None:
+            return answering(call, entry, answered)
+        return self._answer(call, entry, answered)
 
     def _answer(self, call: Call, entry: Entry, answered: UpstreamAnswer | Wanted) -> Answer:
         message, trail, info = call.message, call.trail, call.view.server_info
@@ -227,7 +229,7 @@ class Relay:
         members, revision = answered.result or {}, call.revision
         if server != revision:
             members = translated_result(members, message.method, server, revision)
-        elif members.get("resultType") == IS_TASK:
+        elif "taskId" in members and members.get("resultType") == IS_TASK:
             return self._begun(call, entry, members)
         result, is_error = relayed(members, message.era, message.method, info)
         trail.outcome = "tool_error" if is_error else "answered"
