@@ -71,6 +71,7 @@ async def listen(directory: Path, tools: dict[str, str], era: str) -> dict[str, 
     port = paths.free_port()
     upstream = paths.running([sys.executable, "-m", "bench.upstream", "--port", str(port)], LOAD_CORE)
     settings = {"CUSTOMHOUSE_CAPTURES__INTERVAL_SECONDS": "1", "CUSTOMHOUSE_SESSIONS__MAX_PER_CALLER": "20000"}
+    settings["CUSTOMHOUSE_LIMITS__MAX_STREAMS_PER_CALLER"] = "20000"
     with upstream as process:
         paths.wait_for(port)
         with paths.customhouse(directory, port, MEASURED_CORE, tools, settings=settings) as way:

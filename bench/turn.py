@@ -130,7 +130,7 @@ class Turns:
         )
         self.requests = load.template("127.0.0.1:8080", ENDPOINT, token, "tools/call", "read", modern=True)
         self.ledger = SegmentLedger.open(data_directory(loaded) / "ledger", segment_max_bytes=1 << 30, clock=clock)
-        live, admission = Live(build_view(deployment)), Admission(MANY, MANY, 1000)
+        live, admission = Live(build_view(deployment)), Admission(MANY, MANY, 1000, 1000)
         secrets = ReferencedSecrets(loaded.directory, {"BENCH_TOKEN": "s" * 40})
         upstreams = TransportUpstreams(secrets, clock, Changes(), dialled=self._dial)
         new_id = FreshIds()

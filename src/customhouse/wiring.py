@@ -302,6 +302,7 @@ class Gateway:
             Rate(limits.requests_per_second_per_caller, limits.burst_per_caller),
             Rate(limits.requests_per_second_per_tenant, limits.burst_per_tenant),
             limits.max_requests_in_flight,
+            limits.max_streams_per_caller,
         )
         self._connections: set[Connection] = set()
         self._metrics = RecordMetrics(

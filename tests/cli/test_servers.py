@@ -1,14 +1,18 @@
 """`customhouse servers` and `customhouse doctor`, for servers that the gateway starts itself."""
 
+import asyncio
+import json
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from customhouse.adapters.sandboxes.bubblewrap import Bubblewrap
 from customhouse.adapters.sandboxes.trees import digest_of_tree
 from customhouse.cli.checkup import Verdict, examine
 from customhouse.cli.servers import servers
 from tests.config.deployments import write
+from tests.sandboxes.programs import INTERPRETER, INTERPRETER_FILES
 
 DEFINITION = """\
 owner: team-notes
@@ -121,3 +125,53 @@ def test_doctor_shows_a_server_without_a_sandbox(directory: Path) -> None:
     assert findings(directory, "sandbox") == []
     verdict, sentence = findings(directory, "server notes")[1]
     assert (verdict, "unsandboxed-stdio is set aside by Ada" in sentence) == (Verdict.NOTE, True)
+
+
+PROGRAM = """\
+import json, os, sys
+for line in sys.stdin:
+    asked = json.loads(line)
+    if asked.get("method") == "initialize":
+        said = {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": {"name": "notes", "version": "1"}}
+    elif asked.get("method") == "tools/list":
+        said = {"tools": [{"name": os.environ["TOKEN"], "inputSchema": {"type": "object"}}]}
+    else:
+        if "id" in asked:
+            print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "error": {"code": -32601, "message": "m"}}), flush=True)
+        continue
+    print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": said}), flush=True)
+"""
+
+
+def started(directory: Path, more: str) -> None:
+    """The server is a real program."""
+    write(directory, {f"{TREE}/notes.py": PROGRAM})
+    define(directory, digest_of_tree(str(directory / TREE)), more)
+    file = directory / "servers/notes.yaml"
+    file.write_text(file.read_text().replace("[bin/notes]", json.dumps([INTERPRETER, "-I", "notes.py"])))
+
+
+UNCONTAINED = "waivers: [{rule: unsandboxed-stdio, reason: A test., granted_by: Ada}]\n"
+CONTAINED = f"  read_only_paths: [{INTERPRETER_FILES.path}]\n"
+
+
+@pytest.mark.parametrize("more", [UNCONTAINED, CONTAINED], ids=["waived", "contained"])
+def test_pin_starts_the_program_with_its_secret_and_keeps_what_it_offers(
+    directory: Path, more: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTES_TOKEN", "told_by_the_environment")
+    if more is CONTAINED and asyncio.run(Bubblewrap().containment()).problem:
+        pytest.skip("no sandbox can be made here")
+    started(directory, more)
+    shown = run(directory, "pin", "notes")
+    assert shown.exit_code == 0, shown.output
+    assert "(1 tools, revision 2025-11-25)" in shown.output
+    assert "told_by_the_environment" in (directory / "servers/notes.pin.json").read_text()
+
+
+def test_pin_of_a_program_without_its_secret_says_which_one(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTES_TOKEN", raising=False)
+    started(directory, UNCONTAINED)
+    shown = run(directory, "pin", "notes")
+    assert shown.exit_code != 0
+    assert "NOTES_TOKEN" in shown.output

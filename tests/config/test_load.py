@@ -30,7 +30,7 @@ def test_an_empty_file_has_all_defaults(tmp_path: Path, text: str) -> None:
     assert loaded(tmp_path, text).settings == Settings()
 
 
-def test_by_default_nothing_is_exposed_and_nobody_is_let_in() -> None:
+def test_by_default_nothing_is_exposed_and_nobody_is_let_in() -> None:  # GW-02
     assert Settings().listen.host == "127.0.0.1"
     assert Settings().identity.issuers == ()
     assert not Settings().identity.development_issuer.enabled

@@ -118,7 +118,7 @@ CASES: dict[str, tuple[str, int, str, str]] = {
 
 
 @pytest.mark.parametrize(("text", "line", "key", "words"), CASES.values(), ids=CASES.keys())
-def test_a_definition_that_would_surprise_somebody_is_refused(tmp_path: Path, text: str, line: int, key: str, words: str) -> None:
+def test_a_definition_that_would_surprise_somebody_is_refused(tmp_path: Path, text: str, line: int, key: str, words: str) -> None:  # GW-107
     (finding,) = refused(tmp_path, text)
     assert (finding.line, finding.key) == (line, key)
     assert words in f"{finding.problem} {finding.remedy}"

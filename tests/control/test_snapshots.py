@@ -87,7 +87,7 @@ def tool(name: str, **more: Any) -> dict[str, Any]:
     return {"name": name, "inputSchema": {"type": "object"}, **more}
 
 
-async def test_a_capture_holds_everything_in_order_and_reads_all_pages() -> None:
+async def test_a_capture_holds_everything_in_order_and_reads_all_pages() -> None:  # GW-34
     pages = {
         None: {"tools": [tool("b")], "nextCursor": ""},
         "": {"tools": [tool("a", x=None)], "nextCursor": "p3"},
@@ -139,7 +139,7 @@ async def test_entries_without_a_name_are_left_out_and_reported() -> None:  # GW
 @pytest.mark.parametrize(
     "entry", [b'{"name":"b","name":"c"}', b'{"name":"b","x":9007199254740992}', b'{"name":"b","x":' + b"[" * 60 + b"]" * 60 + b"}"]
 )
-async def test_an_entry_that_is_no_strict_json_is_left_out_alone(entry: bytes) -> None:
+async def test_an_entry_that_is_no_strict_json_is_left_out_alone(entry: bytes) -> None:  # GW-62
     server = Server(tools=lambda _: {"tools": msgspec.Raw(b'[{"name":"a","inputSchema":{"type":"object"}},' + entry + b"]")})
     taken = await capture(server, DEFINITION, Clock())
     assert [kept["name"] for kept in taken.manifest.tools] == ["a"]
@@ -147,7 +147,7 @@ async def test_an_entry_that_is_no_strict_json_is_left_out_alone(entry: bytes) -
     assert taken.pin("notes").digest
 
 
-async def test_an_entry_with_a_defect_is_left_out_and_the_reason_is_told() -> None:
+async def test_an_entry_with_a_defect_is_left_out_and_the_reason_is_told() -> None:  # GW-54
     taken = await capture(Server(tools=[tool("a"), tool("b", description="\u202e")]), DEFINITION, Clock())
     assert [kept["name"] for kept in taken.manifest.tools] == ["a"]
     assert taken.left_out[0].startswith("tool b: ")
@@ -188,7 +188,7 @@ class Watched:
         self.watch = DriftWatch(server, self.book, Clock(), lambda _, entries: self.blocked.append(entries), interval_seconds)
 
 
-async def test_a_changed_or_missing_entry_is_blocked_and_an_unchanged_or_new_one_is_not() -> None:
+async def test_a_changed_or_missing_entry_is_blocked_and_an_unchanged_or_new_one_is_not() -> None:  # GW-108
     server = Server(tools=[tool("a"), tool("b"), tool("c")], prompts=[{"name": "p"}])
     pin = (await capture(server, DEFINITION, Clock())).pin("notes")
     watched = Watched(server)

@@ -24,7 +24,7 @@ def test_any_text_survives_the_way_into_a_header_and_back(text: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["=?base64?%%%?=", "=?base64?YQ?=", "=?base64?" + base64.b64encode(b"\xff").decode() + "?=", "caf\xe9"])
-def test_malformed_values_are_not_read(value: str) -> None:
+def test_malformed_values_are_not_read(value: str) -> None:  # GW-15
     with pytest.raises(ValueError, match="it"):
         decoded(value.encode("latin-1"))
 
@@ -33,7 +33,7 @@ def test_malformed_values_are_not_read(value: str) -> None:
     ("sent", "text"),
     [(b" \ta b\t", "a b"), (b"=?base64?w6k=?=", "é"), (b"=?base64?", "=?base64?"), (b"=?BASE64?w6k=?=", "=?BASE64?w6k=?=")],
 )
-def test_plain_and_base64_forms_are_read(sent: bytes, text: str) -> None:
+def test_plain_and_base64_forms_are_read(sent: bytes, text: str) -> None:  # GW-15
     assert decoded(sent) == text
 
 
@@ -75,7 +75,7 @@ def test_headers_that_differ_or_lack_are_a_mismatch(
 
 
 @pytest.mark.parametrize("headers", [{}, {b"mcp-protocol-version": b"2025-11-25"}, {b"mcp-protocol-version": b" 2026-07-28"}])
-def test_the_version_header_repeats_the_body(headers: dict[bytes, bytes]) -> None:
+def test_the_version_header_repeats_the_body(headers: dict[bytes, bytes]) -> None:  # GW-12
     with pytest.raises(Refused) as caught:
         check_version(headers, {META_VERSION: "2026-07-28"})
     assert caught.value.reason is Reason.HEADER_MISMATCH

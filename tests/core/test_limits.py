@@ -94,7 +94,7 @@ DEEP = nested(40)
         ("text", "not an object"),
     ],
 )
-def test_a_defective_tool_is_taken_out_and_the_others_are_served(bad: Any, part: str) -> None:
+def test_a_defective_tool_is_taken_out_and_the_others_are_served(bad: Any, part: str) -> None:  # GW-54, GW-62
     judged = defects(manifest(tools=(GOOD, bad)))
     assert judged.servable.tools == (GOOD,)
     assert judged.refusals == ()

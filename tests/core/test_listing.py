@@ -56,7 +56,7 @@ def named(result: dict[str, Any]) -> list[str]:
 
 @pytest.mark.parametrize("method", LISTS)
 @pytest.mark.parametrize("era", Era)
-def test_a_list_is_in_order_and_holds_what_the_caller_may_see(method: str, era: Era) -> None:
+def test_a_list_is_in_order_and_holds_what_the_caller_may_see(method: str, era: Era) -> None:  # GW-32
     member, kind, names = LISTS[method]
     result = listed(endpoint(), method, caller("alice"), era, seen, sound)
     assert (list(result), named(result)) == ([member], names)
@@ -97,7 +97,7 @@ def test_a_tool_is_listed_in_the_words_of_the_callers_revision(
     assert result["tools"] == [*([] if shown is None else [{"name": "alpha", "inputSchema": OBJECT, **shown}]), plain]
 
 
-def test_a_greeting_offers_what_the_servers_offer_and_the_gateway_relays() -> None:
+def test_a_greeting_offers_what_the_servers_offer_and_the_gateway_relays() -> None:  # GW-31
     modern = greeting(endpoint(), caller("alice"), Era.MODERN, {"name": "g"}, None)
     assert modern == {
         "supportedVersions": ["2026-07-28"],

@@ -32,12 +32,12 @@ def test_a_name_that_had_to_be_changed_or_could_pass_for_one_has_a_hash_suffix(t
     assert alias != f"notes__{tool}"
 
 
-def test_the_suffix_never_changes_between_versions() -> None:
+def test_the_suffix_never_changes_between_versions() -> None:  # GW-87
     assert alias_of("notes", "files.read") == "notes__files_read_b1bee965"
 
 
 @given(SERVERS, TOOLS)
-def test_every_alias_is_what_clients_accept_and_begins_with_its_server(server: str, tool: str) -> None:
+def test_every_alias_is_what_clients_accept_and_begins_with_its_server(server: str, tool: str) -> None:  # GW-87
     alias = alias_of(server, tool)
     assert VALID.fullmatch(alias)
     assert alias.startswith(f"{server}__")

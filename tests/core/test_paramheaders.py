@@ -57,7 +57,7 @@ def test_annotated_parameters_are_found_at_any_depth_of_properties_and_nowhere_i
         {"type": "string", "x-mcp-header": "Root"},
     ],
 )
-def test_an_annotation_that_breaks_a_rule_is_refused(schema: dict[str, Any]) -> None:
+def test_an_annotation_that_breaks_a_rule_is_refused(schema: dict[str, Any]) -> None:  # GW-54
     with pytest.raises(ValueError, match=r"\.$"):
         header_parameters(schema)
 
@@ -129,7 +129,7 @@ def test_malformed_header_text_never_agrees(text: str) -> None:
         ("5", 5, "string", False),
     ],
 )
-def test_a_header_agrees_by_type(text: str, value: object, kind: str, expected: bool) -> None:
+def test_a_header_agrees_by_type(text: str, value: object, kind: str, expected: bool) -> None:  # GW-17
     assert agree(text, value, kind) is expected
 
 
@@ -142,7 +142,7 @@ def test_the_upstream_gets_one_header_for_every_parameter_that_is_there() -> Non
     assert headers_for(PARAMETERS, {"region": None, "where": "text"}) == []
 
 
-def test_what_is_sent_upstream_agrees_with_its_body() -> None:
+def test_what_is_sent_upstream_agrees_with_its_body() -> None:  # GW-53
     sent = {name.lower(): [value] for name, value in headers_for(PARAMETERS, ARGUMENTS)}
     assert mismatch(PARAMETERS, ARGUMENTS, sent) is None
 
@@ -162,5 +162,5 @@ def test_what_is_sent_upstream_agrees_with_its_body() -> None:
 )
 def test_a_header_that_does_not_repeat_the_body_is_named(
     arguments: dict[str, Any], changed: dict[str, list[str]], named: str | None
-) -> None:
+) -> None:  # GW-17
     assert mismatch(PARAMETERS, arguments, AGREEING | changed) == named

@@ -67,7 +67,7 @@ def test_a_state_of_a_server_that_is_too_large_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("now", [10, 10.5, 1e9])
-def test_an_expired_state_is_refused(now: float) -> None:
+def test_an_expired_state_is_refused(now: float) -> None:  # GW-73
     with pytest.raises(Refused) as refused:
         unpacked(packed(RequestState(ServersOwn("s"), 1, 10)), now)
     assert (refused.value.reason, refused.value.note) == (Reason.INVALID_REQUEST_STATE, "")
@@ -99,7 +99,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("other", list(OTHERS))
-def test_a_state_is_bound_to_the_caller_and_to_the_request(other: str) -> None:
+def test_a_state_is_bound_to_the_caller_and_to_the_request(other: str) -> None:  # GW-73
     assert OTHERS[other] != binding()
 
 

@@ -71,7 +71,7 @@ def test_forged_connection_keys_are_stripped_and_vendor_and_trace_keys_kept(era:
     assert value["_meta"] == (kept | {META_SERVER: INFO} if era is Era.MODERN else kept)
 
 
-def test_a_modern_client_gets_a_result_type_and_the_gateways_own_name() -> None:  # GW-27
+def test_a_modern_client_gets_a_result_type_and_the_gateways_own_name() -> None:  # GW-27, GW-61
     value, _ = relay({"content": []})
     assert value == {"content": [], "resultType": "complete", "_meta": {META_SERVER: INFO}}
 
@@ -113,6 +113,13 @@ def test_a_result_that_is_not_complete_and_valid_is_refused(result: dict[str, An
     with pytest.raises(Refused) as caught:
         relay(result, era)
     assert caught.value.reason is reason
+
+
+@EITHER
+@pytest.mark.parametrize("method", ["completion/complete", "tools/list"])
+def test_a_result_that_asks_where_nothing_can_be_asked_is_not_valid(method: str, era: Era) -> None:  # GW-72
+    with pytest.raises(Refused, match="UPSTREAM_BROKE_PROTOCOL"):
+        relay({"resultType": "input_required", "requestState": "s"}, era, method)
 
 
 def test_a_ttl_of_another_type_breaks_the_protocol() -> None:
@@ -176,7 +183,7 @@ def test_refused_arguments_are_an_error_of_the_tool_that_a_model_can_read() -> N
 
 
 @pytest.mark.parametrize("method", ["tools/list", "tools/call"])
-def test_results_of_the_gateways_own_are_stamped_like_a_servers(method: str) -> None:
+def test_results_of_the_gateways_own_are_stamped_like_a_servers(method: str) -> None:  # GW-27
     assert stamped({"a": 1}, Era.LEGACY, method, INFO) == {"a": 1}
     modern = stamped({"a": 1}, Era.MODERN, method, INFO)
     assert modern["resultType"] == "complete"

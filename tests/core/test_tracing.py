@@ -8,7 +8,7 @@ TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
 @pytest.mark.parametrize("version", ["00", "01", "fe"])
-def test_a_valid_traceparent_names_the_trace(version: str) -> None:
+def test_a_valid_traceparent_names_the_trace(version: str) -> None:  # GW-89
     assert trace_id_of({"traceparent": f"{version}-{TRACE}-{SPAN}-01"}) == TRACE
 
 

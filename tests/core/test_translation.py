@@ -54,7 +54,7 @@ RESULTS = [
     pytest.param("tools/call", L1, L4, {"content": [AUDIO]}, {"content": [AUDIO]}, id="TM-05-an-older-server-may-mean-its-own-audio"),
     pytest.param(
         "tools/call", M, L4, {"content": [TEXT], "structuredContent": [1]}, {"content": [TEXT]}, id="TM-05-A-a-list-is-not-structured"
-    ),  # GW-86
+    ),
     pytest.param("tools/call", M, L4, {"content": [TEXT], "structuredContent": None}, {"content": [TEXT]}, id="TM-05-A-nor-is-null"),
     pytest.param(
         "tools/call",
@@ -118,7 +118,7 @@ RESULTS = [
 
 
 @pytest.mark.parametrize(("method", "server", "client", "said", "heard"), RESULTS)
-def test_a_result_reaches_the_client_in_its_revision(method: str, server: str, client: str, said: Any, heard: Any) -> None:
+def test_a_result_reaches_the_client_in_its_revision(method: str, server: str, client: str, said: Any, heard: Any) -> None:  # GW-86
     assert translated(said, server, client, method) == heard
 
 
@@ -170,7 +170,7 @@ MODERN_CLIENT = [
 
 @pytest.mark.parametrize(("method", "said", "added"), MODERN_CLIENT)
 @pytest.mark.parametrize("server", LEGACY_REVISIONS)
-def test_a_modern_client_gets_a_valid_modern_result_of_a_legacy_server(server: str, method: str, said: Any, added: Any) -> None:
+def test_a_modern_client_gets_a_valid_modern_result_of_a_legacy_server(server: str, method: str, said: Any, added: Any) -> None:  # GW-27
     heard = whole(said, server, M, method)
     assert {key: value for key, value in heard.items() if key != "_meta"} == {**said, **added}
     methods.validate_server_result(method, M, heard)

@@ -162,9 +162,9 @@ def test_a_result_that_asks_where_nothing_can_be_asked_is_refused(method: str) -
 
 
 UNDECLARED: list[Any] = [
-    pytest.param(ASK_FORM, {}, id="TM-12-no-elicitation"),  # GW-67
+    pytest.param(ASK_FORM, {}, id="TM-12-no-elicitation"),
     pytest.param(ASK_FORM, {"elicitation": {"url": {}}}, id="TM-12-no-forms"),
-    pytest.param(ASK_PAGE, {"elicitation": {"form": {}}}, id="TM-13-no-pages"),  # GW-68
+    pytest.param(ASK_PAGE, {"elicitation": {"form": {}}}, id="TM-13-no-pages"),
     pytest.param(ASK_SAMPLE, {"elicitation": {}, "roots": {}}, id="TM-12-no-sampling"),
     pytest.param(ASK_ROOTS, {"sampling": {}}, id="TM-14-no-roots"),
     pytest.param(Question(sampling.METHOD, {**SAMPLE, "tools": []}), {"sampling": {}}, id="TM-12-no-tools"),
@@ -178,7 +178,7 @@ UNDECLARED: list[Any] = [
 
 
 @pytest.mark.parametrize(("question", "declared"), UNDECLARED)
-def test_what_the_client_did_not_declare_is_never_asked(question: Question, declared: dict[str, Any]) -> None:
+def test_what_the_client_did_not_declare_is_never_asked(question: Question, declared: dict[str, Any]) -> None:  # GW-67, GW-68
     assert "not declared" in problem_of(question, declared)
     with pytest.raises(Refused, match="UPSTREAM_BROKE_PROTOCOL"):
         read({"inputRequests": {"a": entry(question)}}, declared)
@@ -338,7 +338,7 @@ ANSWERS: list[Any] = [
     pytest.param(
         ASK_FORM, {"action": "accept", "content": {"name": "x", "n": 1.5, "b": True, "l": ["a"], "o": None}}, None, id="TM-12-accept"
     ),
-    pytest.param(ASK_FORM, {"action": "decline", "content": {"name": "typed"}}, {"action": "decline"}, id="TM-12-decline"),  # GW-70
+    pytest.param(ASK_FORM, {"action": "decline", "content": {"name": "typed"}}, {"action": "decline"}, id="TM-12-decline"),
     pytest.param(ASK_PAGE, {"action": "cancel", "_meta": {"progressToken": 1}}, {"action": "cancel"}, id="TM-13-cancel"),
     pytest.param(
         ASK_FORM, {"action": "accept", "resultType": "complete", "x": None}, {"action": "accept", "x": None}, id="TM-12-no-resultType"
@@ -359,6 +359,7 @@ ANSWERS: list[Any] = [
 
 @pytest.mark.parametrize(("question", "said", "heard"), ANSWERS)
 def test_an_answer_reaches_the_server_in_either_form(question: Question, said: dict[str, Any], heard: dict[str, Any] | None) -> None:
+    # GW-70
     expected = said if heard is None else heard
     assert given_by(question, {"result": said}, L4, M).answer == expected
     assert read_responses({"k": said}, {"k": question}, M, L4) == {"k": expected}

@@ -36,7 +36,7 @@ TOOL = {
 OBJECT = {"type": "object", "properties": {}}
 TOOLS: list[Any] = [
     pytest.param({"outputSchema": OBJECT}, M, L4, {"outputSchema": OBJECT}, id="TM-04-A-an-object-stays"),
-    pytest.param({"outputSchema": {"type": "array"}}, M, L4, {}, id="TM-04-A-a-list-goes"),  # GW-86
+    pytest.param({"outputSchema": {"type": "array"}}, M, L4, {}, id="TM-04-A-a-list-goes"),
     pytest.param({"outputSchema": {"anyOf": []}}, M, L3, {}, id="TM-04-A-no-type-goes"),
     pytest.param({"outputSchema": True}, M, L1, {}, id="TM-04-A-a-boolean-goes"),
     pytest.param({"outputSchema": {"type": "array"}}, L4, M, {"outputSchema": {"type": "array"}}, id="TM-04-B-a-modern-client-knows-any"),
@@ -55,6 +55,7 @@ TOOLS: list[Any] = [
 
 @pytest.mark.parametrize(("more", "server", "client", "seen"), TOOLS)
 def test_a_tool_is_listed_in_the_clients_revision(more: dict[str, Any], server: str, client: str, seen: dict[str, Any] | None) -> None:
+    # GW-86
     assert translated_tool({**TOOL, **more}, server, client) == (None if seen is None else {**TOOL, **seen})
 
 

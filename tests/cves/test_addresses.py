@@ -80,7 +80,7 @@ def test_the_prefix_of_the_local_network_is_private_whatever_it_carries() -> Non
 @pytest.mark.parametrize(
     "address", ["64:ff9b::7f00:1", "64:ff9b:1::a9fe:a9fe", "2002:7f00:1::1", "fec0::1", "169.254.169.254", "10.0.0.1", "127.0.0.1"]
 )
-async def test_a_name_that_resolves_inwards_is_not_asked(address: str) -> None:
+async def test_a_name_that_resolves_inwards_is_not_asked(address: str) -> None:  # GW-100
     async def resolve(host: str, port: int) -> tuple[str, ...]:
         del host, port
         return ("8.8.8.8", address)
@@ -127,14 +127,14 @@ async def key_set_at(address: str, *, name: str = "jwks_uri") -> list[str]:
 
 @advisory("CVE-2026-58196")
 @pytest.mark.parametrize("address", HOSTILE_KEY_SETS)
-async def test_an_address_that_an_issuer_names_gets_no_more_than_a_strangers(address: str) -> None:
+async def test_an_address_that_an_issuer_names_gets_no_more_than_a_strangers(address: str) -> None:  # GW-100
     """The operator opened loopback for this issuer, not for what it points at."""
     assert await key_set_at(address) == []
 
 
 @advisory("CVE-2026-58196")
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary Redirect", "308 Permanent Redirect"])
-async def test_discovery_follows_no_redirect(status: str) -> None:
+async def test_discovery_follows_no_redirect(status: str) -> None:  # GW-100
     async with site() as idp, site() as bystander:
         head = f"HTTP/1.1 {status}\r\nLocation: {bystander.url}/jwks\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
         idp.answers["/.well-known/oauth-authorization-server"] = idp.answers["/.well-known/openid-configuration"] = head.encode()

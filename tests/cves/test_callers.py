@@ -134,7 +134,7 @@ async def _read(door: Door, token: str, marker: str, revision: str) -> str:
 
 @advisory("CVE-2026-25536")
 @pytest.mark.parametrize("revision", ["2025-11-25", "2026-07-28"])
-async def test_equal_ids_at_the_same_time_get_their_own_answers(door: Door, revision: str) -> None:
+async def test_equal_ids_at_the_same_time_get_their_own_answers(door: Door, revision: str) -> None:  # GW-09
     tokens = [door.token(f"twin-{number % 4}", "eng") for number in range(60)]
     markers = [f"twin-{revision}-{number}-end" for number in range(60)]
     answers = await asyncio.gather(*[_read(door, token, marker, revision) for token, marker in zip(tokens, markers, strict=True)])
@@ -153,7 +153,7 @@ def test_the_gateway_uses_ids_of_its_own(door: Door, tap: Tap, alice: str) -> No
 
 
 @advisory("CVE-2026-48529")
-def test_two_people_in_turns_on_one_connection_keep_their_own(door: Door, alice: str, mallory: str) -> None:
+def test_two_people_in_turns_on_one_connection_keep_their_own(door: Door, alice: str, mallory: str) -> None:  # GW-33
     editor = door.token("bea", "editors")
     turns = [alice, mallory, editor, alice, editor, mallory, mallory, alice]
     seen: dict[str, list[list[str]]] = {}

@@ -87,7 +87,7 @@ def test_a_call_that_would_stream_is_refused_before_its_stream(door: Door, tap: 
 @FOREIGN
 @pytest.mark.parametrize("revision", ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"])
 @pytest.mark.parametrize("path", ENDPOINTS)
-def test_the_guard_is_the_same_in_every_revision(door: Door, alice: str, path: str, revision: str, manner: str) -> None:
+def test_the_guard_is_the_same_in_every_revision(door: Door, alice: str, path: str, revision: str, manner: str) -> None:  # GW-01
     answer = door.say(request("tools/list", revision=revision), alice, path, foreign(door)[manner])
     assert answer.status == 403
 
@@ -179,7 +179,7 @@ def test_a_host_that_resembles_the_gateways_is_foreign_on_every_route(door: Door
         "",
     ],
 )
-def test_a_form_post_calls_nothing(door: Door, tap: Tap, alice: str, kind: str) -> None:
+def test_a_form_post_calls_nothing(door: Door, tap: Tap, alice: str, kind: str) -> None:  # GW-06
     """What a page can send without a preflight; even with a token that would do."""
     form = call("notes__read_note", {"title": "form-marker"})
     assert door.say(form, alice, extra=[("Content-Type", kind)]).reason == "wrong_content_type"
@@ -188,7 +188,7 @@ def test_a_form_post_calls_nothing(door: Door, tap: Tap, alice: str, kind: str) 
 
 @advisory("CVE-2026-33252")
 @FOREIGN
-def test_a_cross_site_call_calls_nothing(door: Door, tap: Tap, alice: str, manner: str) -> None:
+def test_a_cross_site_call_calls_nothing(door: Door, tap: Tap, alice: str, manner: str) -> None:  # GW-01
     crossing = call("notes__read_note", {"title": "crossing-marker"})
     assert door.say(crossing, alice, extra=foreign(door)[manner]).status == 403
     assert tap.about("crossing-marker") == []
@@ -208,7 +208,7 @@ def test_no_answer_invites_another_origin(door: Door, path: str, origin: str) ->
 @advisory("CVE-2026-34227")
 @pytest.mark.parametrize("method", ["initialize", "tools/list", "tools/call", "ping"])
 @pytest.mark.parametrize("path", ENDPOINTS)
-def test_no_endpoint_answers_without_a_token(door: Door, path: str, method: str) -> None:
+def test_no_endpoint_answers_without_a_token(door: Door, path: str, method: str) -> None:  # GW-95
     said = request(method, {"name": "notes__read_note"}, "2025-11-25")
     assert door.ask("POST", path, said.headers, said.body).reason == "no_token"
 

@@ -144,14 +144,14 @@ def test_no_depth_hides_a_key_with_nul(before: str, after: str, nesting: list[st
         ',"x":' + "9" * 5_000,
     ],
 )
-def test_json_that_two_parsers_read_differently_is_refused(door: Door, tap: Tap, alice: str, params: str) -> None:
+def test_json_that_two_parsers_read_differently_is_refused(door: Door, tap: Tap, alice: str, params: str) -> None:  # GW-08
     assert door.say(body("", "," + ARGUMENTS % "parser-marker" + params), alice).status == 400
     assert tap.about("parser-marker") == []
 
 
 @advisory("GHSA-4gph-2hhr-5mwg")
 @pytest.mark.parametrize("frame", [b"\xef\xbb\xbf%b", b"[%b]", b"%b%b", b"%b\n{}", b"%b\0", b"\0%b"])
-def test_a_body_is_one_message_and_nothing_else(door: Door, tap: Tap, alice: str, frame: bytes) -> None:
+def test_a_body_is_one_message_and_nothing_else(door: Door, tap: Tap, alice: str, frame: bytes) -> None:  # GW-08, GW-40
     plain = body("", "," + ARGUMENTS % "frame-marker").body
     said = unwrapped(frame.replace(b"%b", plain))
     assert door.say(said, alice).status == 400

@@ -24,7 +24,7 @@ TOOLS = st.text(string.ascii_letters + string.digits + "_-./", min_size=1, max_s
 
 @advisory("CVE-2026-30856")
 @given(st.lists(st.tuples(SERVERS, TOOLS), unique=True, max_size=12))
-def test_a_name_stands_for_one_tool_of_one_server(names: list[tuple[str, str]]) -> None:
+def test_a_name_stands_for_one_tool_of_one_server(names: list[tuple[str, str]]) -> None:  # GW-87
     table = aliases(names)
     assert sorted(table.values()) == sorted(names)
     assert all(alias_of(server, tool) == alias for alias, (server, tool) in table.items())
@@ -51,7 +51,7 @@ def test_two_tools_that_look_alike_are_both_left_out(one: str, other: str) -> No
 
 
 @advisory("CVE-2026-30856")
-def test_one_name_at_two_servers_is_two_tools(town: Town, alice: str) -> None:
+def test_one_name_at_two_servers_is_two_tools(town: Town, alice: str) -> None:  # GW-87
     arguments = {"title": "welcome"}
     assert town.door.say(call("notes__read_note", arguments), alice).text == WELCOME
     assert town.door.say(call("lies__read_note", arguments), alice).text == "a lie"
@@ -101,7 +101,7 @@ def test_a_redirect_does_not_carry_the_gateways_credential_away(town: Town, alic
 
 
 @advisory("CVE-2026-26118")
-def test_each_server_gets_its_own_credential_and_no_callers(town: Town, alice: str) -> None:
+def test_each_server_gets_its_own_credential_and_no_callers(town: Town, alice: str) -> None:  # GW-98
     town.door.say(call("lies__read_note"), alice)
     town.door.say(call("notes__read_note", {"title": "credential-marker"}), alice)
     (at_notes,) = town.tap.about("credential-marker")

@@ -73,7 +73,7 @@ def test_what_is_no_signed_token_of_a_known_issuer_is_refused(door: Door, alice:
 
 @advisory("CVE-2026-11719")
 @EVERY_REVISION
-def test_a_grant_counts_in_every_revision(door: Door, alice: str, revision: str) -> None:
+def test_a_grant_counts_in_every_revision(door: Door, alice: str, revision: str) -> None:  # GW-03
     assert door.say(call("notes__read_note", {"title": "welcome"}, revision), alice).text == WELCOME
 
 
@@ -130,7 +130,7 @@ def test_a_token_for_another_audience_is_refused_whoever_signed_it(door: Door, p
 @pytest.mark.parametrize(
     "paths", [[], [""], ["/"], ["/mcp/"], ["/mcp/x"], ["/servers/notes/mcp"], ["/servers/lies/mcp"], ["/mcp#"], ["/MCP"]]
 )
-def test_a_token_for_another_endpoint_is_refused(door: Door, paths: list[str]) -> None:
+def test_a_token_for_another_endpoint_is_refused(door: Door, paths: list[str]) -> None:  # GW-96
     assert door.say(READ, door.token("alice", "eng", paths=paths)).reason == "invalid_token"
 
 
@@ -167,7 +167,7 @@ def test_no_other_scheme_stands_in_for_a_bearer_token(door: Door, alice: str, sc
 
 @advisory("CVE-2026-59822")
 @pytest.mark.parametrize("first", ["good", "made up"])
-def test_two_credentials_are_none(door: Door, alice: str, first: str) -> None:
+def test_two_credentials_are_none(door: Door, alice: str, first: str) -> None:  # GW-16
     both = [("Authorization", f"Bearer {alice}"), ("Authorization", "Bearer made-up")]
     said = [*READ.headers, *(both if first == "good" else reversed(both))]
     assert door.ask("POST", "/mcp", said, READ.body).reason == "malformed_http"
@@ -175,7 +175,7 @@ def test_two_credentials_are_none(door: Door, alice: str, first: str) -> None:
 
 @advisory("CVE-2026-59822")
 @pytest.mark.parametrize("query", ["access_token={good}", "ACCESS_TOKEN={good}", "a=b&access_token={good}"])
-def test_a_token_in_the_query_spoils_a_good_one(door: Door, alice: str, query: str) -> None:
+def test_a_token_in_the_query_spoils_a_good_one(door: Door, alice: str, query: str) -> None:  # GW-96
     assert door.say(READ, alice, "/mcp?" + query.format(good=alice)).reason == "token_in_query"
 
 

@@ -84,7 +84,7 @@ async def test_progress_and_changes_come_on_the_stream(path: bytes) -> None:
     await heard(pair.stream, b"notifications/tools/list_changed")
 
 
-async def test_the_address_is_worth_nothing_without_the_token_or_the_stream() -> None:
+async def test_the_address_is_worth_nothing_without_the_token_or_the_stream() -> None:  # GW-45
     doorway = Doorway()
     pair = await Pair(doorway).initialized()
     ping = {"jsonrpc": "2.0", "id": 9, "method": "ping"}
@@ -105,11 +105,13 @@ async def test_the_stream_needs_a_token_and_an_endpoint() -> None:
     client = Doorway().connect()
     refused = await client.ask(request(b"GET", b"/mcp/sse", [b"Accept: text/event-stream"], None))
     assert (refused.status, "/.well-known/oauth-protected-resource/mcp" in refused.headers["www-authenticate"]) == (401, True)
+    page = await client.ask(request(b"GET", b"/mcp/sse", [MCP[0], b"Origin: https://evil.example"], None))
+    assert page.status == 403
     assert (await client.ask(request(b"GET", b"/nothing/sse", MCP, None))).status == 404
     assert (await client.ask(request(b"POST", b"/mcp/sse", MCP))).status == 404
 
 
-async def test_a_session_ends_with_its_stream() -> None:
+async def test_a_session_ends_with_its_stream() -> None:  # GW-45
     doorway = Doorway()
     pair = await Pair(doorway).initialized()
     sessions: Any = doorway.conversations.sessions
@@ -119,7 +121,7 @@ async def test_a_session_ends_with_its_stream() -> None:
     assert len(sessions) == 0
 
 
-async def test_a_cancellation_reaches_a_call_of_the_pair() -> None:
+async def test_a_cancellation_reaches_a_call_of_the_pair() -> None:  # GW-42
     doorway = Doorway()
     pair = await Pair(doorway).initialized()
     doorway.server.release.clear()
@@ -154,6 +156,21 @@ async def test_a_modern_message_has_no_place_here() -> None:
     message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta}}
     refused = await pair.post(message, headers=headers)
     assert (refused.status, refused.json()["error"]["data"]["reason"]) == (400, "unsupported_version")
+
+
+async def test_an_answer_to_nothing_that_was_asked_is_taken_and_means_nothing() -> None:
+    doorway = Doorway()
+    pair = await Pair(doorway).opened()
+    answer = {"jsonrpc": "2.0", "id": 1, "result": {}}
+    assert (await pair.post(answer)).status == 202
+    await pair.initialized()
+    assert (await pair.post(answer)).status == 202
+    assert [record.outcome for record in doorway.ledger.records if record.method == "response"] == ["accepted", "accepted"]
+
+
+async def test_a_batch_has_no_place_here() -> None:
+    pair = await Pair(Doorway()).initialized("2025-03-26")
+    assert (await pair.post([{"jsonrpc": "2.0", "id": 1, "method": "ping"}])).status == 400
 
 
 async def test_a_second_initialize_opens_another_session_in_the_place_of_the_first() -> None:

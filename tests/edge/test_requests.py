@@ -1,6 +1,6 @@
 """What the door makes of a request's line, host, origin and expectations, and what every refusal looks like."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import pytest
@@ -121,7 +121,7 @@ async def test_a_browser_that_was_sent_by_nobody_else_may_look(site: bytes) -> N
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD", b"DELETE", b"OPTIONS", b"PUT", b"PATCH", b"TRACE", b"PROPFIND"])
 @pytest.mark.parametrize("endpoint", [b"/mcp", b"/servers/notes/mcp"])
-async def test_an_endpoint_takes_post_alone(endpoint: bytes, method: bytes) -> None:
+async def test_an_endpoint_takes_post_alone(endpoint: bytes, method: bytes) -> None:  # GW-23
     doorway = Doorway()
     answer = await doorway.connect().ask(request(method, endpoint, MCP, None))
     assert (answer.status, answer.headers["allow"]) == (405, "POST")
@@ -200,7 +200,7 @@ async def test_a_refusal_keeps_the_connection_and_leaves_one_record(
 
 
 @pytest.mark.parametrize("endpoint", ["/mcp", "/servers/notes/mcp"])
-async def test_a_challenge_names_the_metadata_of_its_endpoint_and_the_metadata_name_the_endpoint(endpoint: str) -> None:
+async def test_a_challenge_names_the_metadata_of_its_endpoint_and_the_metadata_name_the_endpoint(endpoint: str) -> None:  # GW-95
     client = Doorway().connect()
     challenged = await client.ask(request(target=endpoint.encode(), headers=MCP[1:]))
     metadata = f"{URL}/.well-known/oauth-protected-resource{endpoint}"
@@ -209,6 +209,15 @@ async def test_a_challenge_names_the_metadata_of_its_endpoint_and_the_metadata_n
     assert document["resource"] == URL + endpoint
     assert document["authorization_servers"] == ["urn:test"]
     assert document["bearer_methods_supported"] == ["header"]
+
+
+@pytest.mark.parametrize("spelled", [bytes.lower, bytes.upper, bytes.title])
+async def test_the_name_of_a_header_counts_in_any_case(spelled: Callable[[bytes], bytes]) -> None:  # GW-13
+    asked = modern()
+    for name in (b"MCP-Protocol-Version", b"Mcp-Method"):
+        assert name in asked
+        asked = asked.replace(name, spelled(name))
+    assert (await Doorway().connect().ask(asked)).status == 200
 
 
 async def test_a_bad_token_is_called_so_in_the_challenge() -> None:
@@ -324,7 +333,7 @@ async def test_a_post_needs_a_length() -> None:
     ],
     ids=["one large", "many", "several large"],
 )
-async def test_a_large_head_is_refused(headers: Sequence[bytes]) -> None:
+async def test_a_large_head_is_refused(headers: Sequence[bytes]) -> None:  # GW-07
     doorway = Doorway()
     client = doorway.connect()
     client.send(legacy(headers=headers) + legacy())
@@ -337,14 +346,14 @@ async def test_a_large_target_is_refused() -> None:
     assert (await Doorway().connect().ask(request(b"GET", b"/" + b"a" * 20_000, body=None))).status == 431
 
 
-async def test_a_large_body_is_refused_by_its_length_before_it_comes() -> None:
+async def test_a_large_body_is_refused_by_its_length_before_it_comes() -> None:  # GW-07
     doorway = Doorway()
     answer = await doorway.connect().ask(request(headers=[*MCP, b"Content-Length: 65537"], body=None))
     assert (answer.status, answer.json()["error"]["data"]["allowedBytes"]) == (413, 65_536)
     assert doorway.outcomes == ["BODY_TOO_LARGE"]
 
 
-async def test_a_large_body_is_refused_while_its_chunks_come() -> None:
+async def test_a_large_body_is_refused_while_its_chunks_come() -> None:  # GW-07
     doorway = Doorway()
     client = doorway.connect()
     client.send(request(headers=[*MCP, b"Transfer-Encoding: chunked"], body=None))

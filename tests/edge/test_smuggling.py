@@ -183,7 +183,7 @@ async def test_a_trailer_never_counts_as_a_header(trailer: bytes) -> None:
     "name",
     ["Authorization", "Content-Type", "Origin", "MCP-Protocol-Version", "Mcp-Method", "Mcp-Name", "Mcp-Param-Region", "Sec-Fetch-Site"],
 )
-async def test_a_header_that_decides_something_comes_once(name: str) -> None:
+async def test_a_header_that_decides_something_comes_once(name: str) -> None:  # GW-16
     doorway = Doorway()
     line = name.encode() + b": same"
     client = doorway.connect()

@@ -71,7 +71,7 @@ async def test_a_stream_of_an_earlier_revision_begins_with_a_comment(revision: s
     assert b": keep-alive" in out
 
 
-async def test_a_client_that_comes_back_gets_what_it_missed_on_a_new_connection() -> None:
+async def test_a_client_that_comes_back_gets_what_it_missed_on_a_new_connection() -> None:  # GW-41
     doorway = Doorway()
     session = await open_session(doorway.connect())
     first = doorway.connect()
@@ -91,7 +91,7 @@ async def test_a_client_that_comes_back_gets_what_it_missed_on_a_new_connection(
     again.wire.abort()
 
 
-async def test_a_call_of_a_session_is_resumable_once_it_takes_long_and_its_answer_is_kept() -> None:
+async def test_a_call_of_a_session_is_resumable_once_it_takes_long_and_its_answer_is_kept() -> None:  # GW-41
     doorway = Doorway()
     session = await open_session(doorway.connect())
     doorway.server.release.clear()
@@ -114,7 +114,7 @@ async def test_a_call_of_a_session_is_resumable_once_it_takes_long_and_its_answe
     assert msgspec.json.decode(data)["id"] == 9
 
 
-async def test_delete_ends_the_session_and_its_streams() -> None:
+async def test_delete_ends_the_session_and_its_streams() -> None:  # GW-37
     doorway = Doorway()
     client, listener = doorway.connect(), doorway.connect()
     session = await open_session(client)
@@ -130,12 +130,12 @@ async def test_delete_ends_the_session_and_its_streams() -> None:
 
 @pytest.mark.parametrize("method", [b"GET", b"DELETE"])
 @pytest.mark.parametrize("headers", [[], [b"Mcp-Session-Id: x", b"MCP-Protocol-Version: 2026-07-28"]])
-async def test_without_a_legacy_session_there_is_nothing_but_post(method: bytes, headers: list[bytes]) -> None:  # GW-23
+async def test_without_a_legacy_session_there_is_nothing_but_post(method: bytes, headers: list[bytes]) -> None:  # GW-23, GW-24
     answer = await Doorway().connect().ask(request(method, headers=[*MCP, *headers], body=None))
     assert (answer.status, answer.headers["allow"]) == (405, "POST")
 
 
-async def test_a_listen_stream_is_kept_open_with_comments_and_ends_with_a_result() -> None:  # GW-85
+async def test_a_listen_stream_is_kept_open_with_comments_and_ends_with_a_result() -> None:  # GW-85, GW-30
     doorway = Doorway()
     client = doorway.connect()
     client.send(modern("subscriptions/listen", LISTEN, 4))

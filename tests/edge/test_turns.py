@@ -97,7 +97,7 @@ async def test_a_stream_for_http_1_0_ends_with_the_connection() -> None:
     assert body.count(b"data: ") == 3
 
 
-async def test_progress_comes_as_events_before_the_answer_and_the_connection_lives_on() -> None:
+async def test_progress_comes_as_events_before_the_answer_and_the_connection_lives_on() -> None:  # GW-30
     doorway = Doorway()
     doorway.server.events = 3
     client = doorway.connect()
@@ -154,7 +154,7 @@ async def test_a_modern_caller_who_closed_one_side_is_written_to_and_still_answe
 
 
 @pytest.mark.parametrize("call", [modern, legacy], ids=["modern", "legacy"])
-async def test_leaving_cancels_a_modern_call_and_no_legacy_one(call: Any) -> None:
+async def test_leaving_cancels_a_modern_call_and_no_legacy_one(call: Any) -> None:  # GW-29, GW-41
     doorway = Doorway()
     doorway.server.release.clear()
     client = doorway.connect()
@@ -370,7 +370,7 @@ async def test_a_draining_gateway_ends_idle_connections_now_and_others_after_the
     assert answers[0].headers["connection"] == "close"
 
 
-async def test_a_long_call_begins_its_stream_with_comments() -> None:
+async def test_a_long_call_begins_its_stream_with_comments() -> None:  # GW-30
     doorway = Doorway()
     doorway.server.release.clear()
     client = doorway.connect()

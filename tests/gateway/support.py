@@ -315,7 +315,7 @@ class World:
         """Keys of sessions that ended."""
         self.path = "/mcp"
         """The endpoint of a request that names no other."""
-        self.admission = Admission(rate, MANY, 100)
+        self.admission = Admission(rate, MANY, 100, 5)
         self._ids = iter(f"{n:032x}" for n in range(1, 10_000))
         sealer = AeadSealer(first_keyring(self.clock.now()), self.clock)
         self.conversations = build_conversations(

@@ -11,7 +11,7 @@ from tests.core.policy_world import caller
 
 
 def test_no_more_come_in_than_there_is_room_for_and_a_place_is_given_back() -> None:
-    door = Admission(Rate(1, 1), Rate(1, 1), 2)
+    door = Admission(Rate(1, 1), Rate(1, 1), 2, 2)
     door.enter()
     door.enter()
     with pytest.raises(Refused, match="OVERLOADED") as caught:
@@ -23,7 +23,7 @@ def test_no_more_come_in_than_there_is_room_for_and_a_place_is_given_back() -> N
 
 
 def test_a_tenant_has_a_rate_beside_those_of_its_callers() -> None:
-    door = Admission(Rate(10, 10), Rate(1, 2), 2)
+    door = Admission(Rate(10, 10), Rate(1, 2), 2, 2)
     for person in ("alice", "bob"):
         door.take(caller(person), 0.0)
     with pytest.raises(Refused, match="RATE_LIMITED"):
@@ -33,7 +33,7 @@ def test_a_tenant_has_a_rate_beside_those_of_its_callers() -> None:
 
 def test_the_rates_kept_are_bounded_and_those_that_nobody_drew_on_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "_MAX_STATES", 4)
-    door = Admission(Rate(0.1, 1), Rate(1000, 1000), 2)
+    door = Admission(Rate(0.1, 1), Rate(1000, 1000), 2, 2)
     for person in ("old", "older"):
         door.take(caller(person), 0.0)
     for person in ("alice", "bob", "carol"):

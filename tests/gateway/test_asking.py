@@ -81,13 +81,14 @@ async def test_what_a_modern_server_asks_reaches_the_client_and_the_answer_goes_
     assert [record.outcome for record in world.book.records] == ["input_required", "answered"]
 
 
-async def test_a_state_counts_for_its_caller_its_arguments_and_its_time_alone(world: World) -> None:
+async def test_a_state_counts_for_its_caller_its_arguments_and_its_time_alone(world: World) -> None:  # GW-73
     world.servers.script = in_turn(wants(ask=FORM))
     first = await world.ask_modern("tools/call", SEARCH, CAN_FORM)
     again = retry(first, SEARCH, "ask")
     other_arguments = {**again, "arguments": {"query": "y"}}
     other_tool = {**again, "name": "notes__route", "arguments": {}}
-    tampered = {**again, "requestState": "A" + again["requestState"][1:]}
+    first_character = "A" if again["requestState"][0] != "A" else "B"
+    tampered = {**again, "requestState": first_character + again["requestState"][1:]}
     backs = [
         await world.ask_modern("tools/call", again, CAN_FORM, token=b"bob readers"),
         await world.ask_modern("tools/call", other_arguments, CAN_FORM),
@@ -110,13 +111,13 @@ async def test_answers_that_are_no_object_are_refused_before_the_server_hears_of
 
 
 @pytest.mark.parametrize("asked", [PAGE, {"method": "sampling/createMessage", "messages": [], "maxTokens": 1}, {"method": "roots/list"}])
-async def test_what_the_client_did_not_declare_never_reaches_it(world: World, asked: Mapping[str, Any]) -> None:
+async def test_what_the_client_did_not_declare_never_reaches_it(world: World, asked: Mapping[str, Any]) -> None:  # GW-68
     world.servers.script = in_turn(wants(ask=asked))
     back = await world.ask_modern("tools/call", SEARCH, CAN_FORM)
     assert back.refusal == "UPSTREAM_BROKE_PROTOCOL"
 
 
-async def test_a_server_cannot_ask_for_ever(world: World) -> None:
+async def test_a_server_cannot_ask_for_ever(world: World) -> None:  # GW-71
     world.servers.script = in_turn(*[wants(f"s{number}", ask=FORM) for number in range(20)])
     back = await world.ask_modern("tools/call", SEARCH, CAN_FORM)
     for _ in range(9):
@@ -125,7 +126,7 @@ async def test_a_server_cannot_ask_for_ever(world: World) -> None:
     assert (await world.ask_modern("tools/call", retry(back, SEARCH, "ask"), CAN_FORM)).refusal == "INPUT_NOT_GIVEN"
 
 
-async def test_a_client_that_declares_nothing_is_asked_nothing(world: World) -> None:
+async def test_a_client_that_declares_nothing_is_asked_nothing(world: World) -> None:  # GW-67
     world.servers.script = in_turn(wants(ask=FORM))
     back = await world.ask_modern("tools/call", SEARCH)
     assert back.refusal == "FEATURE_UNSUPPORTED"
@@ -138,7 +139,31 @@ async def test_a_method_that_cannot_ask_declares_nothing(world: World) -> None:
     assert world.servers.calls[0][1].capabilities == {}
 
 
-async def test_a_person_who_is_shown_a_page_learns_whose_it_is(world: World) -> None:
+async def test_a_result_that_asks_where_nothing_can_be_asked_is_a_fault_of_the_server(world: World) -> None:  # GW-72
+    world.servers.script = in_turn(wants(ask=FORM))
+    ref = {"ref": {"type": "ref/prompt", "name": "notes__daily"}, "argument": {"name": "a", "value": "b"}}
+    back = await world.ask_modern("completion/complete", ref, CAN_ALL)
+    assert back.refusal == "UPSTREAM_BROKE_PROTOCOL"
+
+
+def beside(world: World, pinned: str = "2026-07-28") -> World:
+    """Another replica with the same keys."""
+    other = World(pinned=pinned)
+    other.exchange.rounds.states = world.exchange.rounds.states
+    return other
+
+
+async def test_a_state_of_a_modern_server_counts_at_every_replica_with_the_same_keys(world: World) -> None:  # GW-74
+    world.servers.script = in_turn(wants(ask=FORM))
+    first = await world.ask_modern("tools/call", SEARCH, CAN_FORM)
+    other, stranger = beside(world), World()
+    other.servers.script = in_turn(done())
+    assert (await stranger.ask_modern("tools/call", retry(first, SEARCH, "ask"), CAN_FORM)).refusal == "INVALID_REQUEST_STATE"
+    assert text_of(await other.ask_modern("tools/call", retry(first, SEARCH, "ask"), CAN_FORM)) == "done"
+    assert other.servers.calls[0][1].params["requestState"] == "server-state"
+
+
+async def test_a_person_who_is_shown_a_page_learns_whose_it_is(world: World) -> None:  # GW-80
     world.servers.script = in_turn(wants(ask=PAGE))
     back = await world.ask_modern("tools/call", SEARCH, CAN_ALL)
     asked = back.result["inputRequests"]["ask"]["params"]
@@ -169,7 +194,7 @@ async def test_a_call_at_a_legacy_server_waits_for_its_client_and_runs_once(old:
     assert [record.upstream_era for record in old.book.records] == ["", "legacy"]
 
 
-async def test_a_round_that_is_sent_again_fails_and_runs_nothing(old: World) -> None:
+async def test_a_round_that_is_sent_again_fails_and_runs_nothing(old: World) -> None:  # GW-74
     old.servers.script = asking
     first = await old.ask_modern("tools/call", SEARCH, CAN_FORM)
     (key,) = first.result["inputRequests"]
@@ -179,7 +204,17 @@ async def test_a_round_that_is_sent_again_fails_and_runs_nothing(old: World) -> 
     assert len(old.servers.calls) == 1
 
 
-async def test_a_call_that_nobody_takes_up_is_declined_and_ends(old: World) -> None:
+async def test_a_waiting_call_is_gone_at_another_replica_and_never_run_again(old: World) -> None:  # GW-74
+    old.servers.script = asking
+    first = await old.ask_modern("tools/call", SEARCH, CAN_FORM)
+    (key,) = first.result["inputRequests"]
+    other = beside(old, "2025-11-25")
+    assert (await other.ask_modern("tools/call", retry(first, SEARCH, key), CAN_FORM)).refusal == "PARKED_CALL_GONE"
+    assert other.servers.calls == []
+    assert text_of(await old.ask_modern("tools/call", retry(first, SEARCH, key), CAN_FORM)) == str({"result": ACCEPTED})
+
+
+async def test_a_call_that_nobody_takes_up_is_declined_and_ends(old: World) -> None:  # GW-76
     heard: list[Any] = []
 
     async def script(ask: Ask, listener: Listener) -> UpstreamAnswer:
@@ -229,13 +264,13 @@ async def test_a_client_that_leaves_while_its_call_runs_takes_it_along(old: Worl
     await asyncio.wait_for(ended.wait(), 2)
 
 
-async def test_a_server_whose_bridge_is_off_is_told_that_nobody_can_be_asked() -> None:
+async def test_a_server_whose_bridge_is_off_is_told_that_nobody_can_be_asked() -> None:  # GW-75
     world = World(pinned="2025-11-25", notes=definition("notes", bridges=False))
     await world.ask_modern("tools/call", SEARCH, CAN_ALL)
     assert world.servers.calls[0][1].capabilities == {}
 
 
-async def test_a_page_that_a_legacy_server_demands_is_asked_for_and_the_call_made_anew(old: World) -> None:
+async def test_a_page_that_a_legacy_server_demands_is_asked_for_and_the_call_made_anew(old: World) -> None:  # GW-28, GW-79
     demand = UpstreamAnswer(
         None, {"code": -32042, "message": "m", "data": {"elicitations": [{**PAGE, "elicitationId": "e"}]}}, "2025-11-25"
     )
@@ -307,12 +342,12 @@ async def test_the_answer_of_another_session_means_nothing(old: World) -> None:
 
 
 @pytest.mark.parametrize(("session", "reason"), [(b"", "SESSION_REQUIRED"), (b"made-up", "SESSION_UNKNOWN")])
-async def test_an_answer_needs_a_session(world: World, session: bytes, reason: str) -> None:
+async def test_an_answer_needs_a_session(world: World, session: bytes, reason: str) -> None:  # GW-36
     back = await answer(world, session, {"id": "customhouse-1"}, result={})
     assert back.refusal == reason
 
 
-async def test_a_modern_server_that_asks_a_legacy_client_gets_the_answers_and_its_exact_state(world: World) -> None:
+async def test_a_modern_server_that_asks_a_legacy_client_gets_the_answers_and_its_exact_state(world: World) -> None:  # GW-69, GW-70
     world.servers.script = in_turn(wants("one", a=FORM), wants(None, b=FORM), done())
     session = await opened(world)
     task, back = await called(world, session)
@@ -330,7 +365,7 @@ async def test_a_modern_server_that_asks_a_legacy_client_gets_the_answers_and_it
     assert [record.outcome for record in world.book.records][-1] == "answered"
 
 
-async def test_a_model_that_cannot_be_asked_ends_the_call_of_a_legacy_client(world: World) -> None:
+async def test_a_model_that_cannot_be_asked_ends_the_call_of_a_legacy_client(world: World) -> None:  # GW-70
     world.servers.script = in_turn(wants(a={"method": "sampling/createMessage", "messages": [], "maxTokens": 1}))
     session = await opened(world)
     task, back = await called(world, session)
@@ -351,7 +386,7 @@ async def test_a_page_that_is_open_already_is_not_shown_again(world: World, monk
     assert world.servers.calls[2][1].params["inputResponses"] == {"a": {"action": "accept"}}
 
 
-async def test_a_state_without_questions_is_sent_again_after_a_pause(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_state_without_questions_is_sent_again_after_a_pause(world: World, monkeypatch: pytest.MonkeyPatch) -> None:  # GW-71
     monkeypatch.setattr("customhouse.gateway.rounds.FIRST_PAUSE_SECONDS", 0.0)
     world.servers.script = in_turn(wants("1"), done())
     session = await opened(world)
@@ -360,7 +395,7 @@ async def test_a_state_without_questions_is_sent_again_after_a_pause(world: Worl
     assert world.servers.calls[1][1].params["requestState"] == "1"
 
 
-async def test_a_client_without_a_session_is_asked_nothing(world: World) -> None:
+async def test_a_client_without_a_session_is_asked_nothing(world: World) -> None:  # GW-67
     await world.ask("tools/call", SEARCH)
     assert world.servers.calls[0][1].capabilities == {}
 
@@ -400,7 +435,7 @@ async def test_a_refusal_of_the_server_side_reaches_the_client_of_a_bridged_call
 # What differs between the eras
 
 
-async def test_a_missing_resource_has_the_code_of_the_clients_era(old: World) -> None:
+async def test_a_missing_resource_has_the_code_of_the_clients_era(old: World) -> None:  # GW-28
     old.servers.script = in_turn(*[UpstreamAnswer(None, {"code": -32002, "message": "no"}, "2025-11-25")] * 2)
     back = await old.ask_modern("resources/read", {"uri": "note://a"}, path="/servers/notes/mcp")
     assert (back.answer["error"]["code"], back.answer["error"]["data"]["uri"]) == (-32602, "note://a")
@@ -413,3 +448,15 @@ async def test_the_record_says_which_era_the_server_spoke(world: World) -> None:
     await world.ask("tools/call", SEARCH)
     await world.ask("tools/call", SEARCH)
     assert [record.upstream_era for record in world.book.records] == ["legacy", "modern"]
+
+
+async def test_a_tool_that_is_a_task_alone_is_neither_listed_nor_called_where_there_are_none(
+    old: World, monkeypatch: pytest.MonkeyPatch
+) -> None:  # GW-90
+    tool = old.live.view.endpoints["/mcp"].tools["notes__search"]
+    monkeypatch.setattr(tool, "definition", {**tool.definition, "execution": {"taskSupport": "required"}})
+    listed = (await old.ask_modern("tools/list")).result["tools"]
+    assert "notes__search" not in [entry["name"] for entry in listed]
+    back = await old.ask_modern("tools/call", SEARCH)
+    assert (back.refusal, old.servers.calls) == ("TASK_NOT_CARRIED", [])
+    assert old.book.records[-1].decision == "permit"

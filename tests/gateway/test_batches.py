@@ -44,7 +44,7 @@ async def test_each_message_of_a_batch_is_decided_and_recorded_on_its_own(world:
     ]
 
 
-async def test_each_message_of_a_batch_counts_against_the_rate() -> None:
+async def test_each_message_of_a_batch_counts_against_the_rate() -> None:  # GW-39
     world = World(rate=Rate(0.001, 4))
     back = await send(world, *[legacy("ping", {}, number) for number in range(4)])
     reasons = [answer.get("error", {}).get("data", {}).get("reason") for answer in json.loads(back.body)]
@@ -80,7 +80,7 @@ async def test_what_is_no_message_is_refused_beside_the_others(world: World) -> 
     [[], [legacy("initialize"), legacy("ping", {}, 2)], [legacy("ping", {}, number) for number in range(MAX_MESSAGES + 1)]],
     ids=["empty", "initialize", "too-many"],
 )
-async def test_what_is_no_batch_is_refused_and_nothing_of_it_happens(world: World, batch: list[Any]) -> None:
+async def test_what_is_no_batch_is_refused_and_nothing_of_it_happens(world: World, batch: list[Any]) -> None:  # GW-39
     back = await send(world, *batch)
     assert (back.status, back.refusal) == (400, "INVALID_MESSAGE")
     assert [record.method for record in world.book.records] == ["batch"]
@@ -92,7 +92,7 @@ async def test_other_revisions_have_no_batches(world: World, revision: str) -> N
     assert (back.status, back.refusal) == (400, "INVALID_MESSAGE")
 
 
-async def test_there_is_no_batch_without_a_session(world: World) -> None:
+async def test_there_is_no_batch_without_a_session(world: World) -> None:  # GW-25
     assert (await world.post([legacy("ping")])).status == 400
     assert (await world.post([legacy("ping")], {b"mcp-session-id": b"x", b"mcp-protocol-version": b"2026-07-28"})).status == 400
     assert (await world.post([legacy("ping")], {b"mcp-session-id": b"made-up"})).status == 404

@@ -1,5 +1,6 @@
 """What a caller may see is what it may call; what is judged is the body, and the server hears nothing else."""
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -78,7 +79,7 @@ async def test_prompts_and_resources_hidden_from_a_caller_answer_like_unknown_on
     assert [(ask.method, ask.params) for ask in sent] == asked
 
 
-async def test_drift_blocks_and_hides_an_entry_until_it_is_reviewed(world: World) -> None:
+async def test_drift_blocks_and_hides_an_entry_until_it_is_reviewed(world: World) -> None:  # GW-108
     world.live.block("notes", frozenset({("tool", "search"), ("template", "note://by/{who}")}))
     assert "notes__search" not in await names(world, READER)
     assert await names(world, READER, "resources/templates/list", "/servers/notes/mcp") == []
@@ -94,7 +95,7 @@ async def test_drift_blocks_and_hides_an_entry_until_it_is_reviewed(world: World
     assert "notes__search" in await names(world, READER)
 
 
-async def test_a_list_is_the_same_bytes_again_for_whoever_asks_from_the_same_context(world: World) -> None:  # GW-32
+async def test_a_list_is_the_same_bytes_again_for_whoever_asks_from_the_same_context(world: World) -> None:  # GW-32, GW-33
     first = await world.ask_modern("tools/list")
     await world.ask("tools/call", SEARCH)
     second = await world.ask_modern("tools/list", token=b"new alice readers")
@@ -142,6 +143,12 @@ async def test_ping_and_log_levels_are_answered_here(world: World) -> None:  # G
     assert world.servers.calls == []
 
 
+@pytest.mark.parametrize("method", ["initialize", "ping", "logging/setLevel", "resources/subscribe", "no/such"])
+async def test_a_method_that_is_not_of_the_modern_era_is_404_and_unknown(world: World, method: str) -> None:  # GW-22
+    back = await world.ask_modern(method)
+    assert (back.status, back.answer["error"]["code"]) == (404, -32601)
+
+
 # Arguments
 
 
@@ -171,6 +178,13 @@ async def test_a_header_that_differs_is_refused_before_anything_is_decided(world
     back = await world.ask_modern("tools/call", SEARCH, headers={b"mcp-name": b"notes__add"})
     assert (back.status, back.answer["error"]["code"]) == (400, -32020)
     assert world.book.closing.decision == ""
+
+
+@pytest.mark.parametrize(("sent", "passes"), [("note://by/ö".encode(), False), (b"=?base64?bm90ZTovL2J5L8O2?=", True)])
+async def test_an_address_that_no_header_can_carry_is_repeated_in_base64(world: World, sent: bytes, passes: bool) -> None:  # GW-15
+    back = await world.ask_modern("resources/read", {"uri": "note://by/ö"}, headers={b"mcp-name": sent}, path="/servers/notes/mcp")
+    assert ("result" in back.answer) is passes
+    assert [ask.params["uri"] for _, ask in world.servers.calls] == ["note://by/ö"] * passes
 
 
 @pytest.mark.parametrize(
@@ -215,7 +229,7 @@ async def test_a_digest_is_keyed_and_ignores_order(world: World) -> None:
 # What the server hears
 
 
-async def test_the_server_hears_its_own_name_and_nothing_of_the_callers_connection(world: World) -> None:
+async def test_the_server_hears_its_own_name_and_nothing_of_the_callers_connection(world: World) -> None:  # GW-89
     meta = {"io.modelcontextprotocol/clientInfo": {"name": "c"}, "com.example/x": 1, "traceparent": "t", "progressToken": "mine"}
     await world.ask_modern("tools/call", {**SEARCH, "vendor": 1}, meta)
     ((authority, ask),) = world.servers.calls
@@ -255,6 +269,32 @@ async def test_progress_comes_back_under_the_callers_own_token(world: World) -> 
         "params": {"progressToken": "mine", "progress": 1, "x": None},
     }
     assert world.book.closing.bytes_out == len(back.body)
+
+
+async def test_clients_with_one_progress_token_hear_of_their_own_calls_alone(world: World) -> None:  # GW-10
+    both = asyncio.Event()
+
+    async def script(ask: Ask, listener: Listener) -> UpstreamAnswer:
+        if len(world.servers.calls) == 2:
+            both.set()
+        await both.wait()
+        listener.notify("notifications/progress", {"progressToken": 7, "progress": 1, "message": ask.params["arguments"]["query"]})
+        return result({"content": []})
+
+    world.servers.script = script
+    backs = await asyncio.gather(
+        *[
+            world.ask_modern(
+                "tools/call",
+                {"name": "notes__search", "arguments": {"query": person}},
+                {"progressToken": "1"},
+                token=f"{person} readers".encode(),
+            )
+            for person in ("alice", "bob")
+        ]
+    )
+    heard = [[(event["params"]["progressToken"], event["params"]["message"]) for event in back.events] for back in backs]
+    assert heard == [[("1", "alice")], [("1", "bob")]]
 
 
 async def test_a_modern_client_hears_logs_only_from_the_level_it_asked_for(world: World) -> None:  # GW-81

@@ -36,27 +36,27 @@ async def test_an_answered_call_leaves_one_record_with_who_what_and_why(world: W
     ("given", "status", "reason"),
     [
         pytest.param({"headers": {b"host": b"evil.test"}}, 403, Reason.FOREIGN_HOST, id="host"),
-        pytest.param({"headers": {b"origin": b"https://evil.test"}}, 403, Reason.FOREIGN_ORIGIN, id="GW-01"),
-        pytest.param({"headers": {b"content-type": b"text/plain"}}, 415, Reason.WRONG_CONTENT_TYPE, id="GW-06 content type"),
+        pytest.param({"headers": {b"origin": b"https://evil.test"}}, 403, Reason.FOREIGN_ORIGIN, id="origin"),  # GW-01
+        pytest.param({"headers": {b"content-type": b"text/plain"}}, 415, Reason.WRONG_CONTENT_TYPE, id="content type"),  # GW-06
         pytest.param({"headers": {b"content-type": None}}, 415, Reason.WRONG_CONTENT_TYPE, id="no content type"),
-        pytest.param({"headers": {b"accept": b"application/json"}}, 406, Reason.NOT_ACCEPTABLE, id="GW-06 accept"),
+        pytest.param({"headers": {b"accept": b"application/json"}}, 406, Reason.NOT_ACCEPTABLE, id="accept"),  # GW-06
         pytest.param({"headers": {b"accept": None}}, 406, Reason.NOT_ACCEPTABLE, id="no accept"),
-        pytest.param({"headers": {b"authorization": None}}, 401, Reason.NO_TOKEN, id="GW-95 no token"),
+        pytest.param({"headers": {b"authorization": None}}, 401, Reason.NO_TOKEN, id="no token"),  # GW-95
         pytest.param({"headers": {b"authorization": b"Basic eA=="}}, 401, Reason.NO_TOKEN, id="another scheme"),
         pytest.param({"headers": {b"authorization": b"Bearer  "}}, 401, Reason.NO_TOKEN, id="empty token"),
-        pytest.param({"query": b"Access_Token=x"}, 401, Reason.TOKEN_IN_QUERY, id="GW-96 token in the query"),
-        pytest.param({"token": b"bad"}, 401, Reason.INVALID_TOKEN, id="GW-95 bad token"),
+        pytest.param({"query": b"Access_Token=x"}, 401, Reason.TOKEN_IN_QUERY, id="token in the query"),  # GW-96
+        pytest.param({"token": b"bad"}, 401, Reason.INVALID_TOKEN, id="bad token"),  # GW-95
         pytest.param({"token": b"unknown-issuer"}, 503, Reason.ISSUER_UNAVAILABLE, id="issuer away"),
         pytest.param({"path": "/servers/foreign/mcp"}, 404, Reason.UNKNOWN_PATH, id="endpoint of another tenant"),
-        pytest.param({"message": b"{"}, 400, Reason.MALFORMED_JSON, id="GW-08"),
+        pytest.param({"message": b"{"}, 400, Reason.MALFORMED_JSON, id="no JSON"),  # GW-08
         pytest.param({"message": [legacy("ping")]}, 400, Reason.INVALID_MESSAGE, id="batch"),
-        pytest.param({"message": legacy("no/such")}, 200, Reason.UNKNOWN_METHOD, id="GW-43"),
+        pytest.param({"message": legacy("no/such")}, 200, Reason.UNKNOWN_METHOD, id="unknown method"),  # GW-43
         pytest.param({"message": legacy("tools/call", {"name": "notes__nothing"})}, 200, Reason.UNKNOWN_NAME, id="unknown tool"),
         pytest.param({"message": legacy("tools/call", {"name": ["notes__search"]})}, 200, Reason.UNKNOWN_NAME, id="name a list"),
         pytest.param({"message": legacy("tools/call", {**SEARCH, "arguments": []})}, 400, Reason.INVALID_PARAMS, id="arguments a list"),
         pytest.param({"message": legacy("tools/call", DRAFT | {"arguments": {"title": "t"}})}, 200, Reason.NOT_PERMITTED, id="policy"),
-        pytest.param({"message": legacy("tools/call", {"name": "notes__scoped"})}, 403, Reason.INSUFFICIENT_SCOPE, id="GW-97"),
-        pytest.param({"message": legacy("tools/list", {"cursor": ""})}, 400, Reason.INVALID_PARAMS, id="GW-34 forged cursor"),
+        pytest.param({"message": legacy("tools/call", {"name": "notes__scoped"})}, 403, Reason.INSUFFICIENT_SCOPE, id="scope"),  # GW-97
+        pytest.param({"message": legacy("tools/list", {"cursor": ""})}, 400, Reason.INVALID_PARAMS, id="forged cursor"),  # GW-34
         pytest.param({"message": legacy("logging/setLevel", {"level": "loud"})}, 400, Reason.INVALID_PARAMS, id="level"),
         pytest.param({"message": legacy("completion/complete", {"ref": 1})}, 400, Reason.INVALID_PARAMS, id="ref"),
         pytest.param({"message": legacy("completion/complete", {"ref": {"type": "x"}})}, 400, Reason.INVALID_PARAMS, id="ref type"),
@@ -161,6 +161,17 @@ async def test_a_refusal_of_the_upstream_side_keeps_its_note_from_the_caller(wor
     assert back.refusal == "UPSTREAM_UNREACHABLE"
     assert b"10.0.0.7" not in back.body
     assert world.book.closing.note == "10.0.0.7 refused"
+
+
+async def test_a_server_that_refuses_the_gateways_credential_challenges_no_client(world: World) -> None:  # GW-98
+    async def closed(*_: object) -> UpstreamAnswer:
+        raise Refused(Reason.UPSTREAM_REFUSED_CREDENTIAL)
+
+    world.servers.script = closed
+    for back in (await world.ask("tools/call", SEARCH), await world.ask_modern("tools/call", SEARCH)):
+        assert back.refusal == "UPSTREAM_REFUSED_CREDENTIAL"
+        assert back.status not in (401, 403)
+        assert b"www-authenticate" not in back.headers.lower()
 
 
 # Callers that leave

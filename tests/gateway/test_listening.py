@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from customhouse.core.protocol.revisions import META_SUBSCRIPTION
+from customhouse.core.refusal import Reason, Refused
 from customhouse.gateway.listening import KEPT_FOR_SECONDS
 from customhouse.ports.traffic import Ask, Listener, UpstreamAnswer
-from tests.gateway.support import Back, World, legacy, result
+from tests.gateway.support import Back, World, legacy, modern, result
 
 EVERYTHING = {"toolsListChanged": True, "promptsListChanged": True, "resourcesListChanged": True, "resourceSubscriptions": ["note://a"]}
 SEARCH, ALSO = ("tool", "search"), ("tool", "shape")
@@ -72,7 +73,7 @@ async def test_a_filter_that_is_none_is_refused(world: World, asked: Any) -> Non
     assert (back.status, back.refusal) == (400, "INVALID_PARAMS")
 
 
-async def test_a_list_that_shows_something_else_is_told_once_and_tagged(world: World) -> None:
+async def test_a_list_that_shows_something_else_is_told_once_and_tagged(world: World) -> None:  # GW-83, GW-92
     one, first = await world.subscribe_modern({"toolsListChanged": True}, 7)
     two, second = await world.subscribe_modern({"toolsListChanged": True}, "x")
     drift(world, SEARCH)
@@ -88,7 +89,7 @@ async def test_a_list_that_shows_something_else_is_told_once_and_tagged(world: W
     await end(two, second)
 
 
-async def test_only_those_are_told_whose_list_shows_something_else(world: World) -> None:
+async def test_only_those_are_told_whose_list_shows_something_else(world: World) -> None:  # GW-92
     mine, reader = await world.subscribe_modern({"toolsListChanged": True})
     other, stranger = await world.subscribe_modern({"toolsListChanged": True}, token=b"eve strangers", path="/servers/notes/mcp")
     drift(world, SEARCH)
@@ -122,7 +123,7 @@ async def test_a_resource_is_subscribed_once_at_its_server_however_many_listen(w
     assert len(world.exchange.listening.subscriptions) == 0
 
 
-async def test_an_update_reaches_whoever_subscribed_it_and_may_read_it(world: World) -> None:
+async def test_an_update_reaches_whoever_subscribed_it_and_may_read_it(world: World) -> None:  # GW-83
     open_, back = await world.subscribe_modern({"resourceSubscriptions": ["note://a"]})
     other, elsewhere = await world.subscribe_modern({"resourceSubscriptions": ["note://a"]}, token=b"bob readers")
     key = str(getattr(world.servers.calls[0][0], "session_key", None))
@@ -155,7 +156,7 @@ async def test_an_update_reaches_whoever_subscribed_it_and_may_read_it(world: Wo
     await end(other, elsewhere)
 
 
-async def test_a_server_that_does_not_let_subscribe_is_not_in_the_acknowledgement(world: World) -> None:
+async def test_a_server_that_does_not_let_subscribe_is_not_in_the_acknowledgement(world: World) -> None:  # GW-57
     async def decline(_: Ask, __: Listener) -> UpstreamAnswer:
         return UpstreamAnswer(error={"code": -32603, "message": "no"}, revision="2025-11-25")
 
@@ -192,6 +193,24 @@ async def test_streams_that_listen_are_not_in_the_way_of_calls(world: World) -> 
     assert (world.admission.listening, world.admission.in_flight) == (0, 0)
 
 
+async def test_a_caller_has_so_many_streams_and_no_more(world: World) -> None:
+    session = await world.open_session()
+    streams = [await world.subscribe_modern({}, number) for number in range(4)]
+    streams.append(await world.listen(session))
+    _, refused = await world.subscribe_modern({})
+    assert (refused.status, refused.refusal) == (429, "TOO_MANY_STREAMS")
+    event_id = streams[-1][1].stream.split(b"id: ")[1].split(b"\n")[0]
+    assert (await world.listen(session))[1].status == (await world.listen(session, event_id))[1].status == 429
+    other, of_bob = await world.subscribe_modern({}, token=b"bob readers")
+    assert of_bob.told
+    await end(*streams.pop(0))
+    streams.append(await world.subscribe_modern({}))
+    assert streams[-1][1].told
+    for open_, back in [*streams, (other, of_bob)]:
+        await end(open_, back)
+    assert (world.admission.listening, world.admission._streams) == (0, {})
+
+
 async def test_a_client_that_takes_nothing_is_told_once_it_does(world: World) -> None:
     open_, back = await world.subscribe_modern({"toolsListChanged": True})
     back.full = True
@@ -205,6 +224,71 @@ async def test_a_client_that_takes_nothing_is_told_once_it_does(world: World) ->
     await turns()
     assert len(back.told) == 2
     await end(open_, back)
+
+
+async def test_a_subscription_that_was_given_up_while_its_server_thought_is_taken_back(world: World) -> None:
+    thinks, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def think(ask: Ask, _: Listener) -> UpstreamAnswer:
+        if ask.method == "resources/subscribe":
+            thinks.set()
+            await goes_on.wait()
+        return result({})
+
+    world.servers.script = think
+    session = await world.open_session()
+    subscribing = asyncio.create_task(world.say(session, "resources/subscribe", {"uri": "note://a"}))
+    await thinks.wait()
+    await world.say(session, "resources/unsubscribe", {"uri": "note://a"})
+    goes_on.set()
+    assert (await subscribing).result == {}
+    await turns()
+    assert [ask.method for _, ask in world.servers.calls] == ["resources/subscribe", "resources/unsubscribe"]
+    assert len(world.exchange.listening.subscriptions) == 0
+
+
+async def test_who_comes_while_a_subscription_ends_gets_a_new_one_behind_it(world: World) -> None:
+    ending, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(ask: Ask, _: Listener) -> UpstreamAnswer:
+        if ask.method == "resources/unsubscribe":
+            ending.set()
+            await goes_on.wait()
+        return result({})
+
+    world.servers.script = slow
+    one, first = await world.subscribe_modern({"resourceSubscriptions": ["note://a"]})
+    await end(one, first)
+    await ending.wait()
+    message, headers = modern("subscriptions/listen", {"notifications": {"resourceSubscriptions": ["note://a"]}})
+    second = Back()
+    two = asyncio.create_task(world.exchange.answer(world.arrival(message, headers), second))
+    await turns()
+    assert not second.told
+    goes_on.set()
+    await second.hears(b"acknowledged")
+    assert [ask.method for _, ask in world.servers.calls] == ["resources/subscribe", "resources/unsubscribe", "resources/subscribe"]
+    await end(two, second)
+
+
+async def test_a_subscription_whose_client_leaves_meanwhile_is_nobodys(world: World) -> None:
+    thinks = asyncio.Event()
+
+    async def think(ask: Ask, _: Listener) -> UpstreamAnswer:
+        thinks.set()
+        await asyncio.get_running_loop().create_future()
+        return result({})
+
+    world.servers.script = think
+    message, headers = modern("subscriptions/listen", {"notifications": {"resourceSubscriptions": ["note://a"]}})
+    back = Back()
+    open_ = asyncio.create_task(world.exchange.answer(world.arrival(message, headers), back))
+    await thinks.wait()
+    back.leave()
+    await asyncio.gather(open_, return_exceptions=True)
+    await turns()
+    assert (len(world.exchange.listening.subscriptions), world.admission.listening) == (0, 0)
+    assert world.book.closing.outcome == "caller_left"
 
 
 # Legacy sessions
@@ -257,7 +341,7 @@ async def test_what_came_while_a_client_was_away_is_there_when_it_comes_back_and
     await end(last, rest)
 
 
-async def test_events_that_are_gone_or_of_another_session_are_refused(world: World) -> None:
+async def test_events_that_are_gone_or_of_another_session_are_refused(world: World) -> None:  # GW-41
     mine, other = await world.open_session(), await world.open_session()
     open_, back = await world.listen(mine)
     (event_id,) = [line[4:] for line in back.stream.split(b"\n") if line.startswith(b"id: ")]
@@ -303,7 +387,7 @@ async def test_a_session_hears_of_the_resources_it_subscribed(world: World) -> N
     await end(open_, back)
 
 
-async def test_a_subscription_is_decided_like_a_read(world: World) -> None:
+async def test_a_subscription_is_decided_like_a_read(world: World) -> None:  # GW-36
     session = await world.open_session()
     assert (await world.say(session, "resources/subscribe", {"uri": "note://nobody"})).refusal == "UNKNOWN_NAME"
     stranger = await world.open_session(token=b"eve strangers")
@@ -325,6 +409,71 @@ async def test_a_servers_no_is_the_answer_and_nothing_is_remembered(world: World
     world.servers.script = None
     assert (await world.say(session, "resources/subscribe", {"uri": "note://a"})).result == {}
     assert len(world.servers.calls) == 2
+
+
+async def test_a_drain_ends_a_stream_that_was_resumed(world: World) -> None:
+    session = await world.open_session()
+    open_, back = await world.listen(session)
+    event_id = back.stream.split(b"id: ")[1].split(b"\n")[0]
+    await end(open_, back)
+    again, later = await world.listen(session, event_id)
+    world.live.draining = True
+    world.exchange.listening.sweep()
+    await again
+    assert later.ended
+    assert [record.outcome for record in world.book.records] == ["answered", "caller_left", "listened"]
+
+
+async def test_a_subscription_that_a_server_cannot_take_is_refused_and_not_remembered(world: World) -> None:
+    async def away(_: Ask, __: Listener) -> UpstreamAnswer:
+        raise Refused(Reason.UPSTREAM_UNREACHABLE)
+
+    world.servers.script = away
+    session = await world.open_session()
+    assert (await world.say(session, "resources/subscribe", {"uri": "note://a"})).refusal == "UPSTREAM_UNREACHABLE"
+    world.servers.script = None
+    assert (await world.say(session, "resources/subscribe", {"uri": "note://a"})).result == {}
+    world.servers.script = away
+    await world.say(session, "resources/unsubscribe", {"uri": "note://a"})
+    await turns()
+    assert len(world.exchange.listening.subscriptions) == 0
+
+
+@pytest.mark.parametrize("uri", [None, 7, ["note://a"]])
+async def test_a_subscription_names_a_uri(world: World, uri: Any) -> None:
+    session = await world.open_session()
+    assert (await world.say(session, "resources/subscribe", {"uri": uri})).refusal == "UNKNOWN_NAME"
+    assert (await world.say(session, "resources/unsubscribe", {"uri": uri})).refusal == "INVALID_PARAMS"
+
+
+async def test_a_session_that_is_subscribed_to_nothing_may_unsubscribe(world: World) -> None:
+    session = await world.open_session()
+    assert (await world.say(session, "resources/unsubscribe", {"uri": "note://a"})).result == {}
+
+
+async def test_an_update_below_what_was_subscribed_is_told_where_it_may_be_read(world: World) -> None:
+    open_, back = await world.subscribe_modern({"resourceSubscriptions": ["note://by/alice"]})
+    key = whose(world)
+    world.exchange.listening.updated("notes", key, "note://by/alice/secret")  # nothing the pin offers
+    await turns()
+    assert len(back.told) == 1
+    world.exchange.listening.updated("notes", key, "note://by/alice")
+    await back.hears(b"updated")
+    await end(open_, back)
+
+
+async def test_the_gateway_ends_without_waiting_for_a_server_that_does_not_answer(world: World) -> None:
+    async def hang(ask: Ask, _: Listener) -> UpstreamAnswer:
+        if ask.method == "resources/unsubscribe":
+            await asyncio.get_running_loop().create_future()
+        return result({})
+
+    world.servers.script = hang
+    open_, back = await world.subscribe_modern({"resourceSubscriptions": ["note://a"]})
+    await end(open_, back)
+    await turns()
+    async with asyncio.timeout(5):
+        await world.exchange.listening.close()
 
 
 # Streams of calls

@@ -115,7 +115,7 @@ async def test_what_was_not_taken_in_time_is_gone(lot: Lot, swept: bool) -> None
     assert (len(lot.parking), lot.parking.running) == (0, 0)
 
 
-async def test_an_expired_call_hears_that_its_person_left_and_may_end_in_its_own_words(lot: Lot) -> None:
+async def test_an_expired_call_hears_that_its_person_left_and_may_end_in_its_own_words(lot: Lot) -> None:  # GW-76
     heard: list[str] = []
 
     async def work(call: Call) -> str:
@@ -134,7 +134,7 @@ async def test_an_expired_call_hears_that_its_person_left_and_may_end_in_its_own
     assert lot.parking.running == 0
 
 
-async def test_an_expired_call_that_does_not_end_is_cancelled_at_its_server(lot: Lot) -> None:
+async def test_an_expired_call_that_does_not_end_is_cancelled_at_its_server(lot: Lot) -> None:  # GW-76
     heard: list[str] = []
 
     async def work(call: Call) -> str:

@@ -33,7 +33,7 @@ def test_a_retry_gets_back_what_was_sealed(waits: ServersOwn | Parked) -> None:
     assert STATES.open(STATES.seal(waits, 2, until, binding()), binding()) == RequestState(waits, 2, int(until))
 
 
-def test_whatever_is_wrong_it_is_one_refusal() -> None:
+def test_whatever_is_wrong_it_is_one_refusal() -> None:  # GW-73
     clock = Moving()
     states = RequestStates(SEALER, clock)
     good = states.seal(ServersOwn("s"), 1, clock.now() + 60, binding())

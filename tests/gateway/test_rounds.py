@@ -115,7 +115,7 @@ async def test_an_answer_that_comes_too_late_reaches_nobody(gateway: Gateway) ->
     assert gateway.ran == 1
 
 
-async def test_after_a_restart_a_waiting_call_is_gone_and_does_not_run_again(gateway: Gateway) -> None:
+async def test_after_a_restart_a_waiting_call_is_gone_and_does_not_run_again(gateway: Gateway) -> None:  # GW-74
     _, state = await gateway.request(ALICE, ADD)
     await gateway.parking.close()
     restarted = Gateway()

@@ -59,7 +59,7 @@ def test_an_id_opens_here_and_at_every_replica_with_the_same_session(world: Worl
 
 
 @given(st.dictionaries(st.text(max_size=30), st.text(max_size=600) | st.just({}), max_size=6), st.text(max_size=400), st.text(max_size=400))
-def test_an_id_is_visible_ascii_and_never_longer_than_a_kilobyte(capabilities: dict[str, Any], name: str, version: str) -> None:
+def test_an_id_is_visible_ascii_and_never_longer_than_a_kilobyte(capabilities: dict[str, Any], name: str, version: str) -> None:  # GW-05
     _, text = World().ids.mint(ALICE, "/mcp/" + "p" * 40, "2025-11-25", capabilities, {"name": name, "version": version})
     assert re.fullmatch(r"[\x21-\x7e]+", text)
     assert len(text) <= MAX_ID_CHARACTERS == 1_024
@@ -70,7 +70,7 @@ def test_a_request_without_an_id_is_told_to_open_a_session(world: World) -> None
     assert (refused.reason, refused.reason.row.status) == (Reason.SESSION_REQUIRED, 400)
 
 
-def test_foreign_expired_and_never_existing_ids_are_refused_alike(world: World) -> None:
+def test_foreign_expired_and_never_existing_ids_are_refused_alike(world: World) -> None:  # GW-36
     kept, unkept, expired = world.mint(), world.mint(), world.mint()
     world.clock.at += 1
     late = world.gateway(world.sealer)

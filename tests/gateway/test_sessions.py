@@ -14,7 +14,7 @@ CALL = {"name": "notes__search", "arguments": {"query": "x"}}
 
 
 @pytest.mark.parametrize("revision", ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"])
-async def test_initialize_opens_a_session_that_speaks_what_was_agreed(world: World, revision: str) -> None:
+async def test_initialize_opens_a_session_that_speaks_what_was_agreed(world: World, revision: str) -> None:  # GW-05, GW-38
     session = await world.open_session(revision)
     assert 0 < len(session) <= MAX_ID_CHARACTERS
     for version in (None, b"2025-11-25", b"2025-06-18"):
@@ -34,7 +34,7 @@ async def test_a_session_is_told_what_its_client_can_do_and_no_more(world: World
 
 
 @pytest.mark.parametrize("version", [b"1999-01-01", b"2025"])
-async def test_a_revision_that_nobody_knows_is_refused_in_a_session_too(world: World, version: bytes) -> None:
+async def test_a_revision_that_nobody_knows_is_refused_in_a_session_too(world: World, version: bytes) -> None:  # GW-38
     session = await world.open_session()
     back = await world.say(session, "ping", headers={b"mcp-protocol-version": version})
     assert (back.status, back.refusal) == (400, "UNSUPPORTED_VERSION")
@@ -46,7 +46,7 @@ def without_call_id(back: Back) -> Mapping[str, Any]:
     return {"status": back.status, "headers": back.headers, "error": back.answer["error"] | {"data": data}, "id": back.answer.get("id")}
 
 
-async def test_a_foreign_an_ended_an_expired_and_a_made_up_id_are_refused_alike(world: World) -> None:
+async def test_a_foreign_an_ended_an_expired_and_a_made_up_id_are_refused_alike(world: World) -> None:  # GW-36
     mine, ended = await world.open_session(), await world.open_session()
     assert (await world.hang_up(ended)).status == 200
     refusals = [
@@ -60,9 +60,10 @@ async def test_a_foreign_an_ended_an_expired_and_a_made_up_id_are_refused_alike(
     first = without_call_id(refusals[0])
     assert all(without_call_id(refusal) == first for refusal in refusals)
     assert (first["status"], first["id"]) == (404, 1)
+    assert [record.outcome for record in world.book.records[-5:]] == ["SESSION_UNKNOWN"] * 5
 
 
-async def test_ending_a_session_needs_that_very_session(world: World) -> None:
+async def test_ending_a_session_needs_that_very_session(world: World) -> None:  # GW-37
     session = await world.open_session()
     assert (await world.hang_up(session, token=b"bob readers")).status == 404
     assert (await world.hang_up(session, token=b"bad")).status == 401
@@ -74,7 +75,7 @@ async def test_ending_a_session_needs_that_very_session(world: World) -> None:
     assert [record.method for record in world.book.records[1:]] == ["DELETE", "DELETE", "ping", "DELETE", "DELETE"]
 
 
-async def test_a_notification_of_a_session_that_ended_is_told_so(world: World) -> None:
+async def test_a_notification_of_a_session_that_ended_is_told_so(world: World) -> None:  # GW-37
     session = await world.open_session()
     note = {"jsonrpc": "2.0", "method": "notifications/initialized"}
     assert (await world.post(note, {b"mcp-session-id": session})).status == 202
@@ -90,7 +91,7 @@ async def test_initialize_opens_another_session_whatever_id_it_brings(world: Wor
     assert (await world.say(session, "ping")).status == 200
 
 
-async def test_the_log_level_is_the_sessions_own(world: World) -> None:
+async def test_the_log_level_is_the_sessions_own(world: World) -> None:  # GW-82
     async def talk(_: Ask, listener: Listener) -> UpstreamAnswer:
         for level in ("debug", "info", "error"):
             listener.notify("notifications/message", {"level": level, "data": level})
@@ -104,7 +105,7 @@ async def test_the_log_level_is_the_sessions_own(world: World) -> None:
     assert heard == [["debug", "info", "error"], ["error"], ["info", "error"]]
 
 
-async def test_a_cancellation_reaches_the_call_of_its_own_session_alone(world: World) -> None:
+async def test_a_cancellation_reaches_the_call_of_its_own_session_alone(world: World) -> None:  # GW-42
     async def wait(_: Ask, __: Listener) -> UpstreamAnswer:
         await asyncio.get_running_loop().create_future()
         return result({})
@@ -121,15 +122,22 @@ async def test_a_cancellation_reaches_the_call_of_its_own_session_alone(world: W
     assert (await calls[0]).ended
 
 
-async def test_a_modern_client_has_no_session_whatever_it_sends(world: World) -> None:
+async def test_a_modern_client_has_no_session_whatever_it_sends(world: World) -> None:  # GW-04, GW-24
     message, headers = modern("tools/call", CALL)
     back = await world.post(message, {**headers, b"mcp-session-id": b"made-up"})
     assert (back.status, session_id(back)) == (200, b"")
 
 
-async def test_a_legacy_client_without_an_id_is_served_without_a_session(world: World) -> None:
+async def test_a_legacy_client_without_an_id_is_served_without_a_session(world: World) -> None:  # GW-36
     back = await world.post(legacy("tools/call", CALL))
     assert (back.status, session_id(back)) == (200, b"")
+
+
+async def test_a_session_survives_a_method_that_nobody_knows(world: World) -> None:  # GW-43
+    session = await world.open_session()
+    back = await world.say(session, "no/such")
+    assert (back.status, back.answer["error"]["code"]) == (200, -32601)
+    assert (await world.say(session, "ping")).status == 200
 
 
 async def test_the_least_recently_seen_session_of_a_caller_makes_room_for_a_new_one(world: World) -> None:

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 import pytest
 
 from customhouse.core.permit import Permit
@@ -12,8 +11,10 @@ from customhouse.core.protocol.capabilities import TASKS
 from customhouse.core.protocol.revisions import META_CAPABILITIES, META_SERVER
 from customhouse.core.protocol.taskid import MAX_ARGUMENT_BYTES, MAX_SERVER_ID_BYTES
 from customhouse.ports.traffic import UpstreamAnswer
-from tests.gateway.support import INFO, MANIFEST, REVIEWS, RULES, Back, World, definition, modern, result
+from tests.gateway.support import INFO, REVIEWS, RULES, Back, World, definition, modern, result
 from tests.gateway.test_asking import FORM, PAGE, in_turn
+from tests.upstreams.support import Got, linked
+from tests.upstreams.support import modern as speaks_modern
 
 SEARCH = {"name": "notes__search", "arguments": {"query": "x"}}
 ADD = {"name": "notes__add", "arguments": {"title": "a", "tag": "draft"}}
@@ -334,16 +335,22 @@ async def test_a_call_that_wants_a_task_of_2025_11_25_is_an_ordinary_call_since_
     assert "task" not in old.servers.calls[0][1].params
 
 
-@pytest.mark.parametrize("revision", ["2025-06-18", "2024-11-05"])
-async def test_a_tool_that_is_a_task_alone_is_refused_with_the_reason_in_other_revisions(
-    monkeypatch: pytest.MonkeyPatch, revision: str
-) -> None:
-    alone = tuple({**tool, "execution": {"taskSupport": "required"}} if tool["name"] == "search" else tool for tool in MANIFEST.tools)
-    monkeypatch.setattr("tests.gateway.support.MANIFEST", msgspec.structs.replace(MANIFEST, tools=alone))
-    old = World(pinned="2025-11-25")
-    legacy_ = await old.say(await old.open_session(revision), "tools/call", SEARCH)
-    modern_ = await old.ask_modern("tools/call", SEARCH, CAN_TASKS)
-    assert (legacy_.refusal, modern_.refusal) == ("TASK_NOT_CARRIED", "TASK_NOT_CARRIED")
-    assert "as a task alone" in modern_.answer["error"]["message"]
-    assert modern_.answer["error"]["data"]["server"] == "2025-11-25"
-    assert old.servers.calls == []
+# Over real connections
+
+
+async def test_over_http_the_server_hears_its_own_id_in_body_and_header_and_the_client_its_own() -> None:
+    async def script(got: Got) -> None:
+        await got.result({"resultType": "task" if got.method == "tools/call" else "complete", **STATE})
+
+    async with linked(speaks_modern(script)) as link:
+        world = World(notes=definition("notes", url=link.definition.url))
+        world.exchange.rounds.upstreams = link.upstreams
+        world.clock.at = link.clock.monotonic()
+        back = await world.ask_modern("tools/call", SEARCH, CAN_TASKS)
+        given = back.result["taskId"]
+        assert (await about(world, "tasks/get", given)).result["taskId"] == given != OWN_ID
+        call, asked = link.server.got[-2:]
+    assert (asked.method, asked.headers["mcp-method"], asked.headers["mcp-name"]) == ("tasks/get", "tasks/get", OWN_ID)
+    assert asked.message["params"]["taskId"] == OWN_ID
+    declared = [got.message["params"]["_meta"][META_CAPABILITIES] for got in (call, asked)]
+    assert declared == [EXTENSION, EXTENSION]

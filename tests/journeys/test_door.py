@@ -224,7 +224,7 @@ def test_a_client_that_closes_its_side_still_gets_its_answer(front: Front) -> No
 
 
 @pytest.mark.parametrize("after", ["a while", "sending"])
-def test_a_modern_client_that_leaves_cancels_its_call_within_100_milliseconds(front: Front, held: HeldServer, after: str) -> None:
+def test_a_modern_client_that_leaves_cancels_its_call_within_100_milliseconds(front: Front, held: HeldServer, after: str) -> None:  # GW-29
     with front.connect() as line:
         line.send(hold(wait=True))
         if after == "a while":

@@ -32,7 +32,7 @@ def serve(directory: Path, environment: dict[str, str], **settings: str) -> subp
     )
 
 
-def test_a_gateway_that_others_can_reach_needs_tls_and_a_real_issuer(gateway: Gateway) -> None:
+def test_a_gateway_that_others_can_reach_needs_tls_and_a_real_issuer(gateway: Gateway) -> None:  # GW-02
     refused = serve(gateway.directory, gateway.environment, CUSTOMHOUSE_LISTEN__HOST="0.0.0.0")
     assert refused.returncode == 1
     assert "ready" not in refused.stdout

@@ -118,7 +118,7 @@ def front(tmp_path_factory: pytest.TempPathFactory, echo: Echo) -> Iterator[Fron
         gateway.stop()
 
 
-async def test_two_hundred_clients_with_colliding_ids_never_hear_each_other(front: Front) -> None:
+async def test_two_hundred_clients_with_colliding_ids_never_hear_each_other(front: Front) -> None:  # GW-09
     await _nobody_hears_another(front, seconds=5.0)
 
 

@@ -132,7 +132,7 @@ def test_the_official_sdk_1_lists_and_calls(gateway: Gateway, sdk_1: Path, endpo
 
 
 @ENDPOINTS
-def test_the_official_sdk_1_lists_and_calls_over_the_transport_of_2024(gateway: Gateway, sdk_1: Path, endpoint: Endpoint) -> None:
+def test_the_official_sdk_1_lists_and_calls_over_the_transport_of_2024(gateway: Gateway, sdk_1: Path, endpoint: Endpoint) -> None:  # GW-45
     check(driven(sdk_1, "mcp1.py", gateway, endpoint, at="/sse"), endpoint)
 
 

@@ -145,13 +145,14 @@ def test_an_argument_that_looks_like_a_declared_one_is_refused(alice: Agent, nam
 
 
 def test_a_name_in_the_header_that_differs_from_the_body_is_refused_before_anything_is_decided(gateway: Gateway, alice: Agent) -> None:
+    # GW-14
     refused = alice.post("tools/call", {"name": "notes__read_note", "arguments": {"title": "welcome"}}, **{"Mcp-Name": "notes__add_note"})
     assert refused.status_code == 400
     assert refused.json()["error"]["code"] == -32020
     assert not last_record(gateway, "HEADER_MISMATCH").get("decision")
 
 
-def test_the_inbound_token_never_reaches_the_server_and_every_answer_is_recorded_before(gateway: Gateway, alice: Agent) -> None:
+def test_the_inbound_token_never_reaches_the_server_and_every_answer_is_recorded_before(gateway: Gateway, alice: Agent) -> None:  # GW-98
     answered = alice.call("notes__read_note", title="welcome")
     assert answered.json()["result"]["isError"] is False
     record = last_record(gateway, "answered")

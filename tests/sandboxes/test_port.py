@@ -75,7 +75,7 @@ async def test_the_environment_is_the_declared_one_and_nothing_of_the_gateways(
     assert directory == str(tmp_path / "tree")
 
 
-async def test_arguments_stay_what_they_are_whatever_a_shell_would_make_of_them(way: Way, tmp_path: Path) -> None:
+async def test_arguments_stay_what_they_are_whatever_a_shell_would_make_of_them(way: Way, tmp_path: Path) -> None:  # GW-107
     arguments = ["$(touch owned)", "`id`", "; rm -rf /", "a b", "*", "--", "-n", "", "é\n"]
     program = "import json, sys\nprint(json.dumps(sys.argv[1:]))\n"
     assert await told(way.sandboxes, way.launch(tmp_path, program, *arguments)) == arguments
@@ -159,7 +159,7 @@ async def test_the_status_is_told_as_a_shell_would(way: Way, tmp_path: Path, pro
         ("signal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('deaf', flush=True)\ntime.sleep(60)\n", 137),
     ],
 )
-async def test_a_server_is_ended_in_three_steps(way: Way, tmp_path: Path, program: str, status: int) -> None:
+async def test_a_server_is_ended_in_three_steps(way: Way, tmp_path: Path, program: str, status: int) -> None:  # GW-60
     child = await way.sandboxes.start(way.launch(tmp_path, READY_THEN + program))
     assert await next_line(child) == b"ready"
     if "deaf" in program:
@@ -178,7 +178,7 @@ async def test_an_end_that_is_not_waited_for_kills(way: Way, tmp_path: Path) -> 
     assert await asyncio.wait_for(child.end(0), ENDS) == 137
 
 
-async def test_nothing_that_a_server_started_outlives_it(way: Way, tmp_path: Path) -> None:
+async def test_nothing_that_a_server_started_outlives_it(way: Way, tmp_path: Path) -> None:  # GW-60
     token = uuid.uuid4().hex
     child = await way.sandboxes.start(way.launch(tmp_path, DAEMONS, token))
     assert await next_line(child) == b"ready"
@@ -211,7 +211,7 @@ if len(sys.argv) == 2: pass
 """
 
 
-async def test_megabytes_on_stderr_neither_block_a_server_nor_pile_up(way: Way, tmp_path: Path) -> None:
+async def test_megabytes_on_stderr_neither_block_a_server_nor_pile_up(way: Way, tmp_path: Path) -> None:  # GW-59
     program = "import sys\nfor n in range(50_000): print(f'{n:07}' + 'x' * 92, file=sys.stderr)\nprint('done', flush=True)\n"
     child = await way.sandboxes.start(way.launch(tmp_path, program))
     assert await next_line(child) == b"done"
@@ -245,7 +245,7 @@ async def test_a_secret_is_given_and_blanked_on_stderr(way: Way, tmp_path: Path)
         lambda tree: (tree.rename(tree.with_name("moved")), tree.symlink_to("moved")),
     ],
 )
-async def test_a_package_that_changed_is_not_started(way: Way, tmp_path: Path, change: object) -> None:
+async def test_a_package_that_changed_is_not_started(way: Way, tmp_path: Path, change: object) -> None:  # GW-107
     (tmp_path / "out").mkdir(mode=0o777)
     (tmp_path / "out").chmod(0o777)
     program = f"open('{tmp_path}/out/started', 'w')"
@@ -322,7 +322,7 @@ async def test_a_waiver_decides_which_way_a_server_is_started(bubblewrap: Bubble
         await Bare().start(launch(tmp_path, program))
 
 
-async def test_a_machine_without_bubblewrap_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_machine_without_bubblewrap_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # GW-107
     monkeypatch.setenv("PATH", str(tmp_path))
     without = Bubblewrap()
     assert "bwrap is not installed" in (await without.containment()).problem

@@ -37,7 +37,7 @@ SHAPES: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-async def test_no_schema_makes_a_connection(listener: tuple[str, list[str]], shape: dict[str, Any]) -> None:
+async def test_no_schema_makes_a_connection(listener: tuple[str, list[str]], shape: dict[str, Any]) -> None:  # GW-66
     url, reached = listener
     hostile = filled(shape, url)
     for attempt in (schemas.compile_schema, only_the_library):

@@ -35,7 +35,7 @@ def test_what_is_sealed_opens_and_travels_in_a_header(plain: bytes, bound_to: by
 
 
 @given(st.binary(max_size=300))
-def test_the_same_is_never_sealed_to_the_same_text(plain: bytes) -> None:
+def test_the_same_is_never_sealed_to_the_same_text(plain: bytes) -> None:  # GW-05
     assert len({SEALER.seal(Seal.SESSION, plain, ALICE) for _ in range(300)}) == 300
 
 

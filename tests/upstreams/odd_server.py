@@ -17,6 +17,7 @@ REVISION = next((manner.removeprefix("speaks=") for manner in MANNERS if manner.
 CAPABILITIES = {"tools": {"listChanged": True}, "resources": {"subscribe": True}, "logging": {}}
 held: list[Any] = []
 asked: dict[Any, Any] = {}
+roots: list[Any] = []
 
 
 def say(message: Any) -> None:
@@ -77,6 +78,8 @@ def call(message_id: Any, params: dict[str, Any]) -> None:  # noqa: C901, PLR091
     token = meta.get("progressToken")
     if name == "echo":
         answer(message_id, text(given))
+    elif name == "roots":
+        answer(message_id, text(roots))
     elif name == "pid":
         answer(message_id, text(str(os.getpid())))
     elif name == "meta":
@@ -175,13 +178,15 @@ def ask(message_id: Any, method: str, params: dict[str, Any], own_id: Any) -> No
     say({"jsonrpc": "2.0", "id": own_id, "method": method, "params": params})
 
 
-def handle(message: dict[str, Any]) -> None:
+def handle(message: dict[str, Any]) -> None:  # noqa: C901 - a table of messages, read top to bottom
     method, message_id, params = message.get("method", ""), message.get("id"), message.get("params") or {}
     if not method:
         waiting = asked.pop(message_id, None)
         if message_id == "first":
             note("notifications/cancelled", requestId="second")
             answer(waiting, text("never mind"))
+        elif message_id == "at-once":
+            roots.append(message.get("result", "refused"))
         elif waiting is not None:
             answer(waiting, text({key: message[key] for key in ("id", "result", "error") if key in message}))
     elif method == "server/discover":
@@ -196,6 +201,10 @@ def handle(message: dict[str, Any]) -> None:
             answer(params["requestId"], text("too late"))
     elif method == "subscriptions/listen":
         listen(message_id, params)
+    elif method == "notifications/initialized" and "asks-at-once" in MANNERS:
+        ask(None, "roots/list", {}, "at-once")
+    elif method == "ping" and "deaf-to-pings" in MANNERS:
+        return
     elif message_id is not None:
         answer(message_id, {})
 

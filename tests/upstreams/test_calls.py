@@ -88,7 +88,7 @@ async def test_a_legacy_request_carries_meta_only_where_there_is_some() -> None:
 # Answers
 
 
-async def test_an_answer_as_a_stream_passes_on_progress_and_logs_of_this_call_only() -> None:
+async def test_an_answer_as_a_stream_passes_on_progress_and_logs_of_this_call_only() -> None:  # GW-10
     async def talk(got: Got) -> None:
         await got.stream()
         for method, params in (
@@ -330,7 +330,7 @@ async def test_a_cancelled_legacy_call_is_told_with_the_gateways_own_id() -> Non
         assert told.result().headers["mcp-session-id"] == "s-1"
 
 
-async def test_a_legacy_call_that_timed_out_is_cancelled_at_the_server() -> None:
+async def test_a_legacy_call_that_timed_out_is_cancelled_at_the_server() -> None:  # GW-65
     async with linked(legacy(hang_after_telling)) as link:
         told = link.server.until(lambda got: got.method == "notifications/cancelled")
         with pytest.raises(Refused, match="UPSTREAM_TIMED_OUT"):

@@ -21,7 +21,12 @@ def error(code: object, status: int = 200) -> tuple[int, object]:
     ("status", "said", "era"),
     [
         pytest.param(200, {"result": DISCOVERED}, Era.MODERN, id="discovered"),
-        pytest.param(400, {"error": {"code": -32022, "message": "m", "data": {"supported": ["2026-07-28"]}}}, Era.MODERN, id="GW-47"),
+        pytest.param(
+            400,
+            {"error": {"code": -32022, "message": "m", "data": {"supported": ["2026-07-28"]}}},
+            Era.MODERN,
+            id="a recognised modern error",
+        ),  # GW-47
         pytest.param(
             400, {"error": {"code": -32022, "message": "m", "data": {"supported": ["2025-06-18", "2026-07-28"]}}}, Era.MODERN, id="both"
         ),
@@ -32,17 +37,17 @@ def error(code: object, status: int = 200) -> tuple[int, object]:
         pytest.param(400, {"error": {"code": -32020, "message": "m"}}, Era.MODERN, id="400 -32020"),
         pytest.param(400, {"error": {"code": -32021, "message": "m"}}, Era.MODERN, id="400 -32021"),
         pytest.param(400, {"id": None, "error": {"code": -32022, "message": "m"}}, Era.MODERN, id="400 -32022 without an id"),
-        pytest.param(400, {"error": {"code": -32600, "message": "m"}}, Era.LEGACY, id="GW-48 400 another error"),
+        pytest.param(400, {"error": {"code": -32600, "message": "m"}}, Era.LEGACY, id="400 another error"),  # GW-48
         pytest.param(400, {"error": {"code": -32000, "message": "m"}}, Era.LEGACY, id="400 -32000"),
         pytest.param(200, {"error": {"code": -32601, "message": "m"}}, Era.LEGACY, id="unknown method"),
         pytest.param(404, {"error": {"code": -32601, "message": "m"}}, Era.LEGACY, id="404 unknown method"),
-        pytest.param(400, b"", Era.LEGACY, id="GW-48 400 empty"),
-        pytest.param(400, b"Missing session", Era.LEGACY, id="GW-48 400 text"),
+        pytest.param(400, b"", Era.LEGACY, id="400 empty"),  # GW-48
+        pytest.param(400, b"Missing session", Era.LEGACY, id="400 text"),  # GW-48
         pytest.param(400, b'{"error":"no session"}', Era.LEGACY, id="400 foreign JSON"),
-        pytest.param(404, b"Not Found", Era.LEGACY, id="GW-48 404 text"),
-        pytest.param(405, b"", Era.LEGACY, id="GW-48 405"),
+        pytest.param(404, b"Not Found", Era.LEGACY, id="404 text"),  # GW-48
+        pytest.param(405, b"", Era.LEGACY, id="405"),  # GW-48
         pytest.param(406, b"", Era.LEGACY, id="406"),
-        pytest.param(200, {"result": {"supportedVersions": ["2025-11-25"]}}, Era.LEGACY, id="GW-52 lists no modern version"),
+        pytest.param(200, {"result": {"supportedVersions": ["2025-11-25"]}}, Era.LEGACY, id="lists no modern version"),  # GW-52
         pytest.param(200, {"result": {}}, Era.LEGACY, id="lists nothing"),
         pytest.param(200, {"result": {"supportedVersions": "2026-07-28"}}, Era.LEGACY, id="versions no list"),
         pytest.param(200, b'{"jsonrpc":"2.0","id":1,"result":{"supportedVersions":[1,1e999]}}', Era.LEGACY, id="versions unreadable"),
@@ -163,7 +168,7 @@ async def test_a_server_that_speaks_neither_era_is_asked_again() -> None:
             assert (await link.call(era)).revision == "2026-07-28"
 
 
-async def test_a_modern_server_that_turns_legacy_is_called_again_in_its_session() -> None:
+async def test_a_modern_server_that_turns_legacy_is_called_again_in_its_session() -> None:  # GW-47
     turned = False
 
     async def script(got: Got) -> None:
@@ -265,7 +270,7 @@ async def test_a_modern_request_declares_what_its_client_does_and_no_more() -> N
         assert told == [CAN_ASK, {}, {"roots": {}}]
 
 
-async def test_a_legacy_session_declares_what_its_clients_do_and_is_theirs_alone() -> None:
+async def test_a_legacy_session_declares_what_its_clients_do_and_is_theirs_alone() -> None:  # GW-67
     async with linked(legacy(done)) as link:
         for conversation, capabilities in (
             ("one", {}),

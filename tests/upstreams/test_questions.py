@@ -122,7 +122,7 @@ async def test_two_questions_with_one_id_end_the_call() -> None:
             await link.call(Era.LEGACY, listener=Person(wait), capabilities=CAN_ASK, conversation="c")
 
 
-async def test_the_clock_stands_still_while_somebody_is_asked_and_runs_on_afterwards() -> None:
+async def test_the_clock_stands_still_while_somebody_is_asked_and_runs_on_afterwards() -> None:  # GW-65
     asked, may_answer = asyncio.Event(), asyncio.Event()
 
     async def slowly(method: str, params: dict[str, Any], revision: str) -> dict[str, Any]:

@@ -143,7 +143,7 @@ async def test_a_stream_of_rubbish_is_left_and_opened_again() -> None:
         await asyncio.wait_for(gets(link)[0].ended.wait(), 1)
 
 
-async def test_a_question_on_the_stream_belongs_to_the_only_call_in_flight() -> None:
+async def test_a_question_on_the_stream_belongs_to_the_only_call_in_flight() -> None:  # GW-77
     go = asyncio.Event()
 
     async def wait(got: Got) -> None:
@@ -159,6 +159,43 @@ async def test_a_question_on_the_stream_belongs_to_the_only_call_in_flight() -> 
         assert (await answered).message["result"] == (await agree("", {}, ""))["result"]
         go.set()
         assert content(await calling) == DONE["content"]
+
+
+async def test_the_stream_stands_before_the_first_call_of_a_conversation_that_may_be_asked() -> None:
+    async with linked(with_stream(still)) as link:
+        await link.call(Era.LEGACY, capabilities=CAN_ASK, conversation="c")
+        assert [got.method or got.verb for got in link.server.got] == ["initialize", "notifications/initialized", "GET", "tools/call"]
+
+
+async def test_a_stream_that_takes_its_time_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("customhouse.adapters.upstreams.legacysessions.STAND_SECONDS", 0.02)
+
+    async def silent(got: Got) -> None:
+        await got.gone()
+
+    async with linked(with_stream(silent)) as link:
+        answer = await asyncio.wait_for(link.call(Era.LEGACY, capabilities=CAN_ASK, conversation="c"), 0.5)
+        assert answer.result == {}
+
+
+@pytest.mark.parametrize(("calls", "heard"), [(1, ["notifications/message"]), (2, [])])
+async def test_a_log_message_on_the_stream_belongs_to_the_only_call_in_flight(calls: int, heard: list[str]) -> None:
+    go = asyncio.Event()
+
+    async def wait(got: Got) -> None:
+        await go.wait()
+        await got.result(DONE)
+
+    async with linked(with_stream(still, wait)) as link:
+        more: dict[str, Any] = {"capabilities": CAN_ASK, "conversation": "c"}
+        calling = [asyncio.create_task(link.call(Era.LEGACY, **more)) for _ in range(calls)]
+        await until(lambda: bool(gets(link)) and link.server.methods().count("tools/call") == calls)
+        await gets(link)[0].event(note("notifications/message", level="info", data="x"))
+        await gets(link)[0].event(note("notifications/tools/list_changed"))
+        await until(lambda: bool(link.noted.lists))
+        assert [method for method, _ in link.heard.said] == heard
+        go.set()
+        await asyncio.gather(*calling)
 
 
 @pytest.mark.parametrize("calls", [0, 2])
@@ -250,7 +287,7 @@ async def test_a_lost_stream_that_cannot_be_taken_up_again_fails_the_call(status
         assert link.server.methods().count("tools/call") == 1
 
 
-async def test_a_stream_that_is_lost_again_and_again_is_given_up() -> None:
+async def test_a_stream_that_is_lost_again_and_again_is_given_up() -> None:  # GW-56
     async def lose(got: Got) -> None:
         await got.stream()
         await got.end()
@@ -269,7 +306,7 @@ async def test_a_call_that_waits_to_take_its_stream_up_again_ends_at_its_deadlin
         await told
 
 
-async def test_a_stream_without_event_ids_is_not_taken_up_again() -> None:
+async def test_a_stream_without_event_ids_is_not_taken_up_again() -> None:  # GW-56
     async def call(got: Got) -> None:
         await got.stream()
         await got.end()

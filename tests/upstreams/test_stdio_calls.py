@@ -64,7 +64,7 @@ def last_id(read: list[tuple[int, dict[str, Any]]]) -> int:
 
 
 @ERAS
-async def test_progress_reaches_the_call_whose_token_it_carries(era: str, tmp_path: Path) -> None:
+async def test_progress_reaches_the_call_whose_token_it_carries(era: str, tmp_path: Path) -> None:  # GW-10
     async with behind(tmp_path, era) as here:
         people = [Person() for _ in range(3)]
         await asyncio.gather(*(here.call("progress", wants_progress=True, person=person) for person in people))
@@ -136,7 +136,7 @@ async def test_the_deadline_holds_even_while_the_caller_takes_nothing(tmp_path: 
 
 
 @ERAS
-async def test_a_cancelled_call_is_cancelled_at_the_server_and_its_late_answer_dropped(era: str, tmp_path: Path) -> None:
+async def test_a_cancelled_call_is_cancelled_at_the_server_and_its_late_answer_dropped(era: str, tmp_path: Path) -> None:  # GW-42
     async with behind(tmp_path, era, "answers-late") as here:
         held = asyncio.create_task(here.call("hold"))
         request = await here.until_read("tools/call")
@@ -149,7 +149,7 @@ async def test_a_cancelled_call_is_cancelled_at_the_server_and_its_late_answer_d
         assert len({pid for pid, message in here.read() if message.get("method") == "tools/call"}) == 1
 
 
-async def test_a_call_that_is_late_is_cancelled_at_the_server(tmp_path: Path) -> None:
+async def test_a_call_that_is_late_is_cancelled_at_the_server(tmp_path: Path) -> None:  # GW-65
     async with behind(tmp_path) as here:
         await here.call("echo")
         other = asyncio.create_task(here.said("hold"))
@@ -160,7 +160,7 @@ async def test_a_call_that_is_late_is_cancelled_at_the_server(tmp_path: Path) ->
         assert await other == "released"
 
 
-async def test_a_greeting_is_never_cancelled(tmp_path: Path) -> None:
+async def test_a_greeting_is_never_cancelled(tmp_path: Path) -> None:  # GW-42
     async with behind(tmp_path, "silent-greeting", "stubborn", connect_timeout_seconds=0.5) as here:
         with pytest.raises(Refused, match="UPSTREAM_UNREACHABLE"):
             await here.call("echo")
@@ -208,7 +208,7 @@ async def test_rubbish_between_messages_is_counted_and_reported(tmp_path: Path, 
 
 
 @ERAS
-async def test_a_flood_of_rubbish_ends_the_process_and_fails_what_is_in_flight_once(era: str, tmp_path: Path) -> None:
+async def test_a_flood_of_rubbish_ends_the_process_and_fails_what_is_in_flight_once(era: str, tmp_path: Path) -> None:  # GW-59
     async with behind(tmp_path, era) as here:
         held = asyncio.create_task(here.call("hold"))
         await here.until_read("tools/call")
@@ -240,6 +240,7 @@ async def test_a_server_that_only_talks_is_held(tmp_path: Path) -> None:
 @ERAS
 @pytest.mark.parametrize("manner", ["die", "die-in-the-middle", "close-stdout"])
 async def test_a_server_that_ends_fails_everything_in_flight_once_and_is_started_again(era: str, manner: str, tmp_path: Path) -> None:
+    # GW-59
     async with behind(tmp_path, era) as here:
         held = [asyncio.create_task(here.call("hold")) for _ in range(5)]
         await until(lambda: here.methods().count("tools/call") == 5)
@@ -273,7 +274,7 @@ async def test_an_answer_that_is_too_large_fails_what_is_in_flight(tmp_path: Pat
         assert await here.said("echo") == "{}"
 
 
-async def test_a_server_that_crashes_again_and_again_rests_before_it_is_started_again(tmp_path: Path) -> None:
+async def test_a_server_that_crashes_again_and_again_rests_before_it_is_started_again(tmp_path: Path) -> None:  # GW-59
     async with behind(tmp_path) as here:
         for _ in range(3):
             with pytest.raises(Refused, match="UPSTREAM_DIED"):
@@ -345,6 +346,24 @@ async def test_a_ping_of_the_server_is_answered_by_the_gateway(era: str, tmp_pat
         assert json.loads(await here.said("ask", {"method": "ping", "id": 3})) == {"id": 3, "result": {}}
 
 
+async def test_a_server_that_asks_for_the_roots_at_once_knows_them_before_the_first_call(tmp_path: Path) -> None:
+    async with behind(tmp_path, "asks-at-once") as here:
+        listed = {"roots": [{"uri": "file:///a"}]}
+        here.person.answers = [{"result": listed}]
+        for _ in range(2):
+            assert json.loads(await here.said("roots", capabilities={"roots": {}}, conversation="1")) == [listed]
+        assert here.person.questions == [("roots/list", {})]
+        assert here.methods().count("ping") == 1
+
+
+async def test_a_server_that_answers_no_ping_is_called_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("customhouse.adapters.upstreams.duplex.SETTLE_SECONDS", 0.05)
+    async with behind(tmp_path, "deaf-to-pings") as here:
+        for _ in range(2):
+            assert await here.said("echo", capabilities={"roots": {}}, conversation="1") == "{}"
+        assert here.methods().count("initialize") == 1
+
+
 async def test_the_questions_of_two_calls_never_cross(tmp_path: Path) -> None:  # GW-77
     async with behind(tmp_path) as here:
         people = {name: Person(answers=[{"result": {"roots": [name]}}] * 3) for name in ("alice", "bob")}
@@ -369,7 +388,7 @@ async def test_the_questions_of_two_calls_never_cross(tmp_path: Path) -> None:  
         assert here.methods().count("initialize") == 2
 
 
-async def test_calls_of_one_conversation_go_one_after_the_other_and_those_of_two_beside_each_other(tmp_path: Path) -> None:
+async def test_calls_of_one_conversation_go_one_after_the_other_and_those_of_two_beside_each_other(tmp_path: Path) -> None:  # GW-77
     async with behind(tmp_path) as here:
         first = Person()
         more: dict[str, Any] = {"capabilities": {"roots": {}}, "key": "alice"}

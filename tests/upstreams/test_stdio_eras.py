@@ -14,12 +14,12 @@ from tests.upstreams.programs import behind
     ("manner", "modern"),
     [
         pytest.param("modern", True, id="discovered"),
-        pytest.param("needs-version", True, id="GW-47 a recognised modern error"),
+        pytest.param("needs-version", True, id="a recognised modern error"),  # GW-47
         pytest.param("legacy", False, id="unknown method"),
         pytest.param("nameless-error", False, id="an error without an id"),
-        pytest.param("lists-legacy", False, id="GW-52 lists no modern version"),
-        pytest.param("ends-on-probe", False, id="GW-50 ends"),
-        pytest.param("silent-on-probe", False, id="GW-51 stays silent"),
+        pytest.param("lists-legacy", False, id="lists no modern version"),  # GW-52
+        pytest.param("ends-on-probe", False, id="ends"),  # GW-50
+        pytest.param("silent-on-probe", False, id="stays silent"),  # GW-51
     ],
 )
 async def test_what_a_server_says_to_discovery_decides_its_era(manner: str, modern: bool, tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ async def test_a_modern_server_that_does_not_know_the_revision_any_more_is_asked
         assert len(here.programs) == 1
 
 
-async def test_a_verdict_ages(tmp_path: Path) -> None:
+async def test_a_verdict_ages(tmp_path: Path) -> None:  # GW-51
     async with behind(tmp_path) as here:
         await here.call("echo")
         here.clock.ahead = 3_601.0

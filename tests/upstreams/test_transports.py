@@ -96,7 +96,7 @@ async def test_many_first_calls_look_for_the_stream_once() -> None:
         assert len(here.web.streams) == 2  # one that found it out, one of the caller
 
 
-async def test_a_server_that_is_of_no_transport_is_refused_with_what_it_said_first() -> None:
+async def test_a_server_that_is_of_no_transport_is_refused_with_what_it_said_first() -> None:  # GW-48
     async with older(posts_refused(404), stream_head=b"HTTP/1.1 404 X\r\ncontent-length: 0\r\n\r\n") as here:
         for era in Era:
             with pytest.raises(Refused, match="UPSTREAM_FAILED"):

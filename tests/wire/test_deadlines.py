@@ -101,3 +101,26 @@ async def test_the_clock_of_a_wait_that_is_held_stands_still() -> None:
     assert await asyncio.wait_for(task, 2) == "late"
     deadlines.release(wait)  # it is over: nothing is set for it
     assert await bounded(deadlines, 0.01, Signal(asyncio.get_running_loop())) == "late"
+
+
+async def test_a_coroutine_whose_wait_ends_in_the_turn_in_which_it_is_too_late_goes_on_undisturbed() -> None:
+    deadlines, loop = Deadlines(now), asyncio.get_running_loop()
+    first, second, said = Signal(loop), Signal(loop), []
+    waits = []
+
+    async def work() -> None:
+        waits.append(deadlines.begin(now() + 60))
+        try:
+            await first
+        finally:
+            deadlines.end(waits[0])
+        await second
+        said.append("on")
+
+    carrier = Carrier(work(), set())
+    carrier.start()
+    waits[0].expire()
+    first.set()
+    await asyncio.sleep(0)
+    second.set()
+    assert said == ["on"]

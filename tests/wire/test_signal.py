@@ -220,3 +220,39 @@ async def test_a_cancelled_task_leaves_its_signal() -> None:
         await task
     signal.set()
     assert not signal.cancel()
+
+
+async def test_a_coroutine_that_is_cancelled_in_the_turn_in_which_it_becomes_a_task_is_cancelled_where_it_waits() -> None:
+    signal, said = Signal(asyncio.get_running_loop()), []
+
+    async def work() -> None:
+        await signal
+        try:
+            await asyncio.sleep(60)
+        finally:
+            said.append("ended")
+
+    carrier, others = carried(work())
+    carrier.cancel()
+    signal.set()  # runs on in this very turn, so it becomes a task that has not taken its first step when it is cancelled
+    async with asyncio.timeout(2):
+        await carrier
+    assert said == ["ended"]
+    assert not others
+
+
+async def test_a_cancelling_can_be_taken_back_within_the_turn() -> None:
+    signal, said = Signal(asyncio.get_running_loop()), []
+
+    async def work() -> None:
+        await signal
+        said.append("on")
+
+    carrier, _ = carried(work())
+    cancelling = carrier.cancel()
+    assert cancelling is not None
+    cancelling.cancel()
+    await asyncio.sleep(0)
+    signal.set()
+    assert said == ["on"]
+    assert carrier.cancel() is None

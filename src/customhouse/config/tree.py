@@ -135,6 +135,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """Requests of one tenant at once after a pause: two seconds' worth."""
     max_requests_in_flight: Count = 2_000
     """Requests that have no answer yet. 2,000 at 1 s each is more than one process carries; more are refused as overloaded."""
+    max_streams_per_caller: Count = 1_000
+    """Open streams of one caller that only listen, in both eras. 1,000 lets a fleet of agents share an identity."""
     keep_alive_comment_seconds: Seconds = 15.0
     """Silence on a stream after which a comment is sent. 15 s is a quarter of the 60 s after which proxies cut."""
     drain_seconds: Seconds = 20.0

@@ -149,6 +149,9 @@ class Reason(enum.Enum):
     TOO_MANY_SUBSCRIPTIONS = Row(
         Fault.CALLER, False, 1429, 200, "The session is subscribed to as many resources as it may be.", "Unsubscribe from some."
     )
+    TOO_MANY_STREAMS = Row(
+        Fault.CALLER, True, 1429, 429, "The caller has as many listening streams open as it may have.", "Close some, or listen to more on one."
+    )
     EVENTS_GONE = Row(
         Fault.CALLER,
         False,

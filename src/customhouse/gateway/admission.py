@@ -17,12 +17,14 @@ _MAX_STATES = 100_000
 class Admission:
     """The limits of one gateway process."""
 
-    def __init__(self, caller_rate: Rate, tenant_rate: Rate, max_requests_in_flight: int) -> None:
+    def __init__(self, caller_rate: Rate, tenant_rate: Rate, max_requests_in_flight: int, max_streams_per_caller: int) -> None:
         self._caller_rate = caller_rate
         self._tenant_rate = tenant_rate
         self._max_in_flight = max_requests_in_flight
+        self._max_streams = max_streams_per_caller
         self._callers: dict[str, float] = {}
         self._tenants: dict[str, float] = {}
+        self._streams: dict[str, int] = {}
         self._at_server: dict[str, int] = {}
         self.in_flight = 0
         self.listening = 0
@@ -37,15 +39,23 @@ class Admission:
         """Requests that came in are done."""
         self.in_flight -= count
 
-    def step_aside(self) -> None:
-        """A request that came in only listens from now on, so it is not in the way of others. Followed by one `step_back`."""
+    def step_aside(self, caller: Caller) -> None:
+        """A request that came in only listens from now on, so it is not in the way of others. Raises `Refused` TOO_MANY_STREAMS; every
+        success is followed by one `step_back`."""
+        count = self._streams.get(caller.principal, 0)
+        if count >= self._max_streams:
+            raise Refused(Reason.TOO_MANY_STREAMS, {"allowed": self._max_streams})
+        self._streams[caller.principal] = count + 1
         self.in_flight -= 1
         self.listening += 1
 
-    def step_back(self) -> None:
+    def step_back(self, caller: Caller) -> None:
         """A request that stepped aside goes on; it is never refused for it."""
         self.in_flight += 1
         self.listening -= 1
+        self._streams[caller.principal] -= 1
+        if not self._streams[caller.principal]:
+            del self._streams[caller.principal]
 
     def take(self, caller: Caller, now: float) -> None:
         """One request of a caller, against its own rate and its tenant's. Raises `Refused` RATE_LIMITED."""

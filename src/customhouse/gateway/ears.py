@@ -4,6 +4,7 @@ Source: MCP 2026-07-28, ResourceUpdatedNotificationParams: what changed may lie 
 any more it does not hear of either; that is judged again whenever the view or the drift changed.
 """
 
+import asyncio
 from collections.abc import Callable
 
 from customhouse.core.identity import Caller
@@ -107,10 +108,18 @@ class Ears:
                 notice = notice or updated(uri)
                 ear.tell(notice)
 
-    def judge(self) -> None:
-        """Look again who may read what."""
+    async def judge(self) -> None:
+        """Look again who may read what, a hundred questions in a turn of the loop."""
+        asked = 0
         for ear in {ear: None for ears in self._at.values() for ear in ears}:
-            ear.silenced = frozenset(uri for uri in ear.sources if not self.may_read(ear, uri))
+            silenced = set()
+            for uri in list(ear.sources):
+                asked += 1
+                if asked % 100 == 0:
+                    await asyncio.sleep(0)
+                if not self.may_read(ear, uri):
+                    silenced.add(uri)
+            ear.silenced = frozenset(silenced)
 
     def may_read(self, ear: Ear, uri: str) -> bool:
         """Whether the caller could read a resource now."""

@@ -280,7 +280,7 @@ class Exchange:
         trail.revision = session.revision
         last_event_id = arrival.headers.get(b"last-event-id", b"").decode("latin-1")
         if last_event_id:
-            await self.listening.resume(session, last_event_id, reply, trail)
+            await self.listening.resume(session, caller, last_event_id, reply, trail)
         else:
             await self.listening.downlink(session, caller, reply, self.new_id(), trail)
 
@@ -288,7 +288,11 @@ class Exchange:
         """The stream of a client of 2024-11-05; see `gateway.pairs`."""
         path = endpoint_beside(arrival.path, STREAM, self.live.view.endpoints)
         caller, endpoint = await self._without_message(arrival, trail, "GET", path)
-        await self.pairs.open(caller, endpoint.path, reply)
+        self.admission.step_aside(caller)
+        try:
+            await self.pairs.open(caller, endpoint.path, reply)
+        finally:
+            self.admission.step_back(caller)
         trail.outcome = "listened"
 
     async def post_to_pair(self, arrival: Arrival, reply: PairReply, trail: Record) -> Answer | None:

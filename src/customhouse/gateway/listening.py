@@ -9,7 +9,7 @@ exchange waits for `let_go`, and what has to be told is written by one task for 
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping
 from contextlib import aclosing
 from itertools import islice
 from typing import Any
@@ -20,9 +20,10 @@ from customhouse.core.catalogue import Entry
 from customhouse.core.identity import Caller
 from customhouse.core.listing import offers, shown
 from customhouse.core.permit import Permit
-from customhouse.core.protocol.replay import identified, read_event_id
+from customhouse.core.protocol.replay import StoredEvent, identified, read_event_id
 from customhouse.core.protocol.results import answer_bytes, stamped
 from customhouse.core.protocol.sessionid import Session
+from customhouse.core.protocol.sse import COMMENT
 from customhouse.core.protocol.subscriptions import ACKNOWLEDGED, LISTS, Filter, honoured, read_filter, tagged
 from customhouse.core.record import Record
 from customhouse.core.refusal import Reason, Refused
@@ -40,6 +41,9 @@ from customhouse.ports.traffic import Ask, Clock
 
 AT_ONCE = 250
 """Streams that are written to in one turn of the loop, about 2 ms, and then calls have theirs."""
+
+MAX_SHOWN = 20_000
+"""Pairs of endpoint and authorisation context whose lists are remembered; made anew when there are more."""
 
 SUBSCRIBING_AT_ONCE = 8
 """Subscriptions that one listen request makes at the same time."""
@@ -60,7 +64,6 @@ class Listening:
         self.subscriptions = Subscriptions(relay.rounds.upstreams, clock)
         self._ears = Ears(live, self.subscriptions)
         self._outlets: dict[Outlet, None] = {}
-        self._following: set[Reply] = set()
         self._of_session: dict[str, list[Outlet]] = {}
         self._due: dict[Outlet, None] = {}
         self._blocked: dict[Outlet, None] = {}
@@ -85,6 +88,7 @@ class Listening:
         reply, caller, path = call.reply, call.caller, call.endpoint.path
         tag = encode(call.message.id)
         outlet = Outlet(caller, path, reply, frozenset(), tag=tag)
+        self._admission.step_aside(caller)
         ear = self._ears.open(caller, path, lambda notice: self._tell(outlet, notice))
         try:
             can = offers(call.endpoint, caller, call.revision)
@@ -97,6 +101,7 @@ class Listening:
             await self.hold(outlet, reply)
         finally:
             self._ears.close(ear)
+            self._admission.step_back(caller)
         call.trail.outcome = "listened"
         result = stamped({}, call.message.era, call.message.method, call.view.server_info)
         return Answer(200, JSON, answer_bytes(call.message.id, encode(tagged(result, call.message.id))))
@@ -106,12 +111,14 @@ class Listening:
         if not asked.uris or not can.get("resources", {}).get("subscribe"):
             return
         turns = asyncio.Semaphore(SUBSCRIBING_AT_ONCE)
+        now = self._clock.monotonic()
 
         async def one(uri: str) -> None:
             of_its_own = msgspec.structs.replace(call, trail=msgspec.structs.replace(call.trail))
             async with turns:
                 try:
-                    await self._subscribe(of_its_own, ear, uri)
+                    entry, granted = self._relay.may_read(of_its_own, uri)
+                    await self._take(of_its_own, ear, entry, granted, now)
                 except (Refused, ServerSaidNo):
                     return  # what is not honoured is missing from the acknowledgement (basic/patterns/subscriptions, Acknowledgment)
 
@@ -130,7 +137,7 @@ class Listening:
         if ear is None:
             ear = self._open_ear(call, session)
         try:
-            await self._take(call, ear, entry, granted)
+            await self._take(call, ear, entry, granted, self._clock.monotonic())
         except ServerSaidNo as said:
             await sessions.unsubscribe(session, entry.name)
             return self._relay.relayed_error(call, entry, said.error, said.revision or entry.revision)
@@ -158,18 +165,15 @@ class Listening:
         call.trail.outcome = "answered"
         return Answer(200, JSON, answer_bytes(call.message.id, b"{}"))
 
-    async def _subscribe(self, call: Call, ear: Ear, uri: str) -> None:
-        entry, granted = self._relay.may_read(call, uri)
-        await self._take(call, ear, entry, granted)
-
-    async def _take(self, call: Call, ear: Ear, entry: Entry, granted: Permit) -> None:
+    async def _take(self, call: Call, ear: Ear, entry: Entry, granted: Permit, since: float) -> None:
         if not can_subscribe(call, entry):
             raise Refused(Reason.UNKNOWN_METHOD)
-        deadline = self._clock.monotonic() + entry.call_timeout_seconds
+        deadline = since + entry.call_timeout_seconds
         await self._ears.take(ear, granted, Ask("resources/subscribe", {"uri": entry.name}, call.message.era, deadline))
 
     async def downlink(self, session: Session, caller: Caller, reply: Reply, stream: str, trail: Record) -> None:
         """The stream of a GET: what happens outside of calls, until the client leaves or the session ends."""
+        self._admission.step_aside(caller)
         kept = Kept(self._conversations.streams, session, stream)
         outlet = Outlet(caller, session.endpoint, reply, frozenset(LISTS), kept=kept)
         own = self._of_session.setdefault(session.key, [])
@@ -186,36 +190,40 @@ class Listening:
             raise
         finally:
             unwatch()
+            self._admission.step_back(caller)
             if outlet.reply is not None:
                 self._forget(outlet)
         trail.outcome = "listened"
 
-    async def resume(self, session: Session, last_event_id: str, reply: Reply, trail: Record) -> None:
+    async def resume(self, session: Session, caller: Caller, last_event_id: str, reply: Reply, trail: Record) -> None:
         """The rest of a stream whose connection was lost: what came after that event and still comes. Raises `Refused` EVENTS_GONE."""
-        events = await self._conversations.streams.follow(session, last_event_id)
-        at = read_event_id(last_event_id)
-        outlet = next((one for one in self._of_session.get(session.key, ()) if at is not None and one.is_stream_of(at)), None)
+        self._admission.step_aside(caller)
+        try:
+            events = await self._conversations.streams.follow(session, last_event_id)
+            at = read_event_id(last_event_id)
+            outlet = next((one for one in self._of_session.get(session.key, ()) if at is not None and one.is_stream_of(at)), None)
+            async with aclosing(events):
+                await self._follow(session, events, outlet, reply)
+        finally:
+            self._admission.step_back(caller)
+        trail.outcome = "listened"
+
+    async def _follow(self, session: Session, events: AsyncGenerator[StoredEvent, None], outlet: Outlet | None, reply: Reply) -> None:
         unwatch = self._conversations.sessions.watch(session, reply.give_up, holds=True)
         reply.cancel_when_left()
-        self._following.add(reply)
-        self._admission.step_aside()
         if outlet is not None:
             outlet.followers += 1
         try:
-            async with aclosing(events):
-                reply.send(b": resumed\n\n")
-                async for stored in events:
-                    reply.send(identified(stored))
-                    if (full := reply.room()) is not None:
-                        await full
+            reply.send(COMMENT)
+            async for stored in events:
+                reply.send(identified(stored))
+                if (full := reply.room()) is not None:
+                    await full
         finally:
-            self._admission.step_back()
-            self._following.discard(reply)
             unwatch()
             if outlet is not None:
                 outlet.followers -= 1
                 outlet.detached_at = self._clock.monotonic()
-        trail.outcome = "listened"
 
     # Telling
 
@@ -237,11 +245,9 @@ class Listening:
         """Tell what there is to tell on an open stream, until its client leaves or it has to end."""
         outlet.shown = self._shown_to(outlet)
         self._outlets[outlet] = None
-        self._admission.step_aside()
         try:
             await reply.hold()
         finally:
-            self._admission.step_back()
             if outlet.kept is None:
                 self._forget(outlet)
 
@@ -282,6 +288,8 @@ class Listening:
         found = self._shown.get(group)
         if found is None:
             view = self._live.view
+            if len(self._shown) >= MAX_SHOWN:
+                self._shown.clear()
             endpoint = view.endpoints.get(outlet.path)
             seen = {} if endpoint is None else shown(endpoint, outlet.caller, view.policy.visible, self._live.is_drifted)
             found = self._shown[group] = seen
@@ -292,14 +300,14 @@ class Listening:
         try:
             told: set[str] = set()
             for number, outlet in enumerate(list(self._outlets)):
-                if number % AT_ONCE == AT_ONCE - 1:
+                if number % AT_ONCE == AT_ONCE - 1 or (outlet.path, outlet.caller.context_digest) not in self._shown:
                     await asyncio.sleep(0)
                 now, before = self._shown_to(outlet), outlet.shown
                 outlet.shown = now
                 for kind in outlet.kinds:
                     if now.get(kind) != before.get(kind):
                         self._tell_of_list(outlet, kind, told)
-            self._ears.judge()
+            await self._ears.judge()
         finally:
             self._looking = False
 
@@ -315,8 +323,8 @@ class Listening:
         now, wall = self._clock.monotonic(), self._clock.now()
         if self._live.draining:
             self._end([one for one in self._outlets if not one.busy])
-            for reply in list(self._following):
-                reply.give_up()
+            for outlet in [one for one in self._outlets if one.reply is None]:
+                self._forget(outlet)  # whoever follows it hears its end; who follows a call hears its answer first
             return
         self._end([one for one in self._outlets if one.caller.expires_at <= wall])
         for outlet in [one for one in self._outlets if not one.heard and one.detached_at + KEPT_FOR_SECONDS <= now]:

@@ -72,8 +72,6 @@ class Relay:
         tool = call.endpoint.tool(params.get("name"))
         entry = tool.entry
         self._may_see(call, entry)
-        if "execution" in tool.definition:
-            refuse_task_alone(tool.definition, entry.revision, call.revision)
         arguments = params.get("arguments")
         if arguments is None:
             arguments = {}
@@ -88,6 +86,8 @@ class Relay:
             call.trail.outcome = refused.reason.name
             return Answer(200, JSON, tool_error(refused, call.message.id, call.message.era, call.view.server_info))
         granted = self._admit(call, entry, arguments)
+        if "execution" in tool.definition:
+            refuse_task_alone(tool.definition, entry.revision, call.revision)
         mirrored = mirrored_headers(tool, arguments, call.arrival) if call.message.era is Era.MODERN else ()
         return await self._relay(call, entry, granted, travelling(params, {"name": tool.name, "arguments": arguments}), mirrored)
 

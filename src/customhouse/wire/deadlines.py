@@ -14,10 +14,11 @@ from customhouse.wire.signal import current
 class Wait:
     """One bounded wait of the coroutine that began it. `late` says that it was cancelled: for its deadline, or by whoever let it expire."""
 
-    __slots__ = ("_carrier", "deadline", "late", "left")
+    __slots__ = ("_cancelling", "_carrier", "deadline", "late", "left")
 
     left: float
     """Seconds that were left when the wait was held."""
+    _cancelling: asyncio.Handle | bool | None
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
@@ -27,7 +28,12 @@ class Wait:
     def expire(self) -> None:
         """Cancel the coroutine."""
         self.late = True
-        self._carrier.cancel()
+        self._cancelling = self._carrier.cancel()
+
+    def end(self) -> None:
+        """What was waited for came in the turn in which it was too late: the coroutine is not disturbed any more."""
+        if isinstance(self._cancelling, asyncio.Handle):
+            self._cancelling.cancel()
 
     def forgiven(self) -> bool:
         """Whether the cancellation that arrived was for the deadline alone, so that it may be turned into a refusal."""
@@ -55,6 +61,8 @@ class Deadlines:
     def end(self, wait: Wait) -> None:
         """The wait is over."""
         self._waits.discard(wait)
+        if wait.late:
+            wait.end()
 
     def hold(self, wait: Wait) -> None:
         """The clock of a wait stands still from now on."""

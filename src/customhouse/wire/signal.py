@@ -9,6 +9,7 @@ Lib/asyncio/futures.py, isfuture).
 """
 
 import asyncio
+import inspect
 import types
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
@@ -86,7 +87,7 @@ class Signal:
 class Carrier:
     """Carries one coroutine to its end; it must raise nothing but cancellation."""
 
-    __slots__ = ("_others", "_waits_for", "_work", "ended", "task")
+    __slots__ = ("_others", "_rest", "_waits_for", "_work", "ended", "task")
 
     def __init__(self, work: Work, others: "set[Any]") -> None:
         """`others` are those that had to wait and are not done: this one is among them from its first wait to its end."""
@@ -94,6 +95,7 @@ class Carrier:
         self._others = others
         self._waits_for: Signal | None = None
         self.ended = False
+        self._rest: Any = None
         self.task: asyncio.Task[None] | None = None
         """The task it has become."""
 
@@ -103,13 +105,17 @@ class Carrier:
         if not self.ended:
             self._others.add(self)
 
-    def cancel(self, msg: object = None) -> None:
-        """Cancel the coroutine where it waits, in the next turn of the loop, as a task does; the message is a task's, too."""
-        if not self.ended:
-            asyncio.get_running_loop().call_soon(self._cancel)
+    def cancel(self, msg: object = None) -> asyncio.Handle | None:
+        """Cancel the coroutine where it waits, in the next turn of the loop, as a task does; the message is a task's, too.
+
+        Until then the handle takes it back.
+        """
+        return None if self.ended else asyncio.get_running_loop().call_soon(self._cancel)
 
     def _cancel(self) -> None:
-        if self.task is not None:
+        if self._rest is not None and inspect.getgeneratorstate(self._rest) == inspect.GEN_CREATED:
+            self.cancel()  # a task that is cancelled before its first step never takes it, and the coroutine would never end
+        elif self.task is not None:
             self.task.cancel()
         elif not self.ended and self._waits_for is not None:
             self._waits_for.runs_on = None
@@ -143,7 +149,8 @@ class Carrier:
             self._waits_for = waits_for
             waits_for.runs_on = self._step
         else:
-            self.task = asyncio.get_running_loop().create_task(_rest(self._work, waits_for))
+            self._rest = _rest(self._work, waits_for)
+            self.task = asyncio.get_running_loop().create_task(self._rest)
             self.task.add_done_callback(self._end)
 
     def _end(self, _: object = None) -> None:

@@ -70,7 +70,7 @@ _NOTHING: Mapping[str, Any] = {}
 class Line:
     """A channel that stands, and who uses it."""
 
-    __slots__ = ("conversation", "idle_since", "key", "opened_at", "overhearing", "subscription", "turn", "users")
+    __slots__ = ("conversation", "fresh", "idle_since", "key", "opened_at", "overhearing", "subscription", "turn", "users")
 
     def __init__(self, key: LineKey, conversation: Conversation, overhearing: Overhearing, now: float) -> None:
         self.key = key
@@ -79,6 +79,8 @@ class Line:
         self.opened_at = now
         self.idle_since = now
         self.users = 0
+        self.fresh = True
+        """Nothing was called on it yet."""
         self.turn = asyncio.Lock()
         self.subscription: int | None = None
         """The one at a modern server that tells what changes."""
@@ -148,6 +150,9 @@ class Channels(ABC):
                     return await line.conversation.call(ask, listener)
                 async with self._alone(line, ask.deadline):
                     if line.conversation.over is None and line.conversation.settled:
+                        if line.fresh and "roots" in line.conversation.capabilities:
+                            await line.conversation.settle_in(listener)
+                        line.fresh = False
                         return await line.conversation.call(ask, listener)
                     # What a cancelled call left behind might ask in the name of the next one.
                     line.conversation.dismiss("an earlier call was cancelled and never answered")

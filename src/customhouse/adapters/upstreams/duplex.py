@@ -57,6 +57,12 @@ UNFINISHED_SECONDS = 60.0
 MAX_QUESTIONS = 100
 """Questions of a server within one call; the gateway answers the next one itself."""
 
+SETTLE_SECONDS = 1.0
+"""How long a server may take to answer a ping behind the greeting; one that does not is called all the same."""
+
+TAKE_IN_SECONDS = 0.1
+"""How long a server that asked at once gets to make use of the answer: the reference server for files looks at each folder first."""
+
 _HEAD = b'{"jsonrpc":"2.0","id":'
 _OF_ONE_CALL = frozenset({"notifications/message", "notifications/elicitation/complete"})
 _OWN_FAULT = OWN_HOP - MODERN_ERRORS
@@ -213,6 +219,29 @@ class Conversation:
     async def _greet(self, offered: str, capabilities: dict[str, Any], deadline: float) -> UpstreamAnswer:
         params = {"protocolVersion": offered, "capabilities": declared_to(capabilities, offered), "clientInfo": CLIENT_INFO}
         return await self.request(Ask("initialize", params, Era.LEGACY, deadline), SILENT)
+
+    async def settle_in(self, listener: Listener) -> None:
+        """Let a server that was just greeted ask for the roots before its first call, whose listener this is.
+
+        Some ask as soon as they are initialized and answer no question of a call until they know. Nothing says that they have asked
+        all, but the answer to a ping that follows the greeting comes behind what the greeting made them ask.
+        """
+        own_id = next(self._ids)
+        ping = Ask("ping", {}, Era.LEGACY, self._monotonic() + SETTLE_SECONDS)
+        pending = self._pending[own_id] = Pending(own_id, ping, listener, self._monotonic)
+        try:
+            await self._channel.send(self._framed(own_id, ping))
+            await pending.outcome()
+            await asyncio.gather(*pending.questions.values(), return_exceptions=True)
+            if pending.questions_asked:
+                await asyncio.sleep(TAKE_IN_SECONDS)
+        except asyncio.CancelledError:
+            self._unwatched.add(own_id)
+            if not pending.was_late():
+                raise
+        finally:
+            del self._pending[own_id]
+            pending.close()
 
     def listen(self, wanted: dict[str, Any]) -> "tuple[int, asyncio.Future[dict[str, Any]]]":
         """Ask a modern server to tell what changes (2026-07-28, basic/patterns/subscriptions).

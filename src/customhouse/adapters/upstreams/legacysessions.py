@@ -21,6 +21,7 @@ from customhouse.adapters.upstreams.endpoint import Endpoint, SessionGone, encod
 from customhouse.adapters.upstreams.overhearing import MAX_URIS, Overhearing
 from customhouse.adapters.upstreams.questions import Asked, own_answer, refusal
 from customhouse.adapters.upstreams.standing import Fate, StandingStream
+from customhouse.adapters.upstreams.stream import OF_ONE_CALL
 from customhouse.core.backoff import RESTED, failed
 from customhouse.core.manifest import Era
 from customhouse.core.protocol.capabilities import declared, declared_to
@@ -34,6 +35,9 @@ MAX_SESSIONS = 1_000
 
 IDLE_SECONDS = 300.0
 """How long a session of one conversation may idle before it is ended: it holds a stream open, and a client comes back within minutes."""
+
+STAND_SECONDS = 1.0
+"""How long the first call of a conversation waits for the stream beside it; a server needs one turn of its own loop."""
 
 NO_STREAM_SECONDS = 3_600.0
 """How long a server that has no GET stream is not asked for one again."""
@@ -70,6 +74,7 @@ class Session:
     __slots__ = (
         "calls",
         "capabilities",
+        "errand",
         "has_id",
         "head",
         "hold",
@@ -100,6 +105,7 @@ class Session:
         """The headers that name the session and its revision."""
         self.head = sessions.endpoint.head + own_head
         self.has_id = b"mcp-session-id" in own_head
+        self.errand = sessions.endpoint.errand
         self.hold = sessions.endpoint.deadlines.hold
         self.release = sessions.endpoint.deadlines.release
         self.initialize_result = result
@@ -121,7 +127,7 @@ class Session:
         self.overhearing.hear(method, params, modern=False)
 
     def hear(self, message: Message) -> None:
-        """A message on the stream that belongs to no call. A question belongs to the only call in flight, if there is just one."""
+        """A message outside of the streams of calls. A question or log message belongs to the only call in flight, if there is just one."""
         method, message_id = message.method, message.id
         if not method:
             return  # an answer to something that a broken stream took along
@@ -129,6 +135,10 @@ class Session:
             if method == "notifications/cancelled":
                 for call in list(self.calls):
                     call.withdraw(message.params().get("requestId"))
+            elif method in OF_ONE_CALL:
+                if len(self.calls) == 1:
+                    (only,) = self.calls
+                    only.notify(method, message.params())
             else:
                 self.overhear(method, message.params())
         elif answer := own_answer(message, self.capabilities):
@@ -227,8 +237,8 @@ class LegacySessions:
         if isinstance(offered, dict) and "logging" in offered:
             level = {"id": next(self.endpoint.ids), "method": "logging/setLevel", "params": {"level": "debug"}}
             await self._post(session, level, deadline)
-        if session.capabilities or key in self._wanted():
-            self._hearken(session)
+        if (session.capabilities or key in self._wanted()) and (stream := self._hearken(session)) is not None:
+            await asyncio.wait([stream.tried], timeout=STAND_SECONDS)  # what a server asks before it stands is lost with some SDKs
         for uri in self._subscribed.get(key, ()):
             self.tell(session, {"id": next(self.endpoint.ids), "method": "resources/subscribe", "params": {"uri": uri}})
         return session

@@ -5,7 +5,7 @@ not declared is answered with -32601, a mode that was not with -32602. The call'
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Coroutine, Mapping
 from functools import partial
 from typing import Any, Protocol
 
@@ -34,6 +34,9 @@ class Asking(Protocol):
 
     def overhear(self, method: str, params: dict[str, Any]) -> None:
         """A notification that belongs to no call."""
+
+    def errand(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Do something that ends by itself."""
 
     def hold(self, wait: Wait) -> None:
         """The clock of a call stands still from now on."""
@@ -92,6 +95,12 @@ class Asked:
             self._open[message_id] = asking
             asking.add_done_callback(partial(self._back, message_id))
 
+    def notify(self, method: str, params: dict[str, Any]) -> None:
+        """Something that was said outside of the call's own stream and can belong to no other call."""
+        self._listener.notify(method, params)
+        if (full := self._listener.room()) is not None:
+            self._session.errand(_wait(full))
+
     def withdraw(self, message_id: object) -> None:
         """The server does not want to know any more."""
         if self._open and isinstance(message_id, str | int) and (task := self._open.pop(message_id, None)) is not None:
@@ -128,6 +137,11 @@ class Asked:
     def _go_on(self) -> None:
         if not self._open and not self._closed:
             self._session.release(self.wait)
+
+
+async def _wait(full: Awaitable[None]) -> None:
+    """What makes room for a slow caller; the stream outside of calls is for others too, so it is not held."""
+    await full
 
 
 def own_answer(message: Message, capabilities: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -20,7 +20,7 @@ from customhouse.wire.deadlines import Wait
 _TOGETHER_BYTES = 65_536
 """What goes to the caller before anybody looks whether it takes it; also where a transport says that it is full."""
 
-_OF_THE_CALL = frozenset({"notifications/message", "notifications/elicitation/complete"})
+OF_ONE_CALL = frozenset({"notifications/message", "notifications/elicitation/complete"})
 
 
 _decode_batch = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -162,7 +162,7 @@ class CallStream:
             self._dialogue.hear(message)
         elif method == "notifications/progress":
             self._progress(message.params())
-        elif method in _OF_THE_CALL:
+        elif method in OF_ONE_CALL:
             self._listener.notify(method, message.params())
         elif self._dialogue is not None:
             if method == "notifications/cancelled":

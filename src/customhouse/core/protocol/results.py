@@ -11,7 +11,7 @@ import msgspec
 
 from customhouse.core.manifest import Era
 from customhouse.core.protocol.reading import MAX_SAFE_INTEGER
-from customhouse.core.protocol.revisions import CACHEABLE, META_RELATED_TASK, META_SERVER, PREFIX
+from customhouse.core.protocol.revisions import ASKS_FOR_INPUT, CACHEABLE, META_RELATED_TASK, META_SERVER, PREFIX
 from customhouse.core.refusal import Reason, Refused
 
 _encode = msgspec.json.Encoder().encode
@@ -41,11 +41,11 @@ def stamped(result: Mapping[str, Any], era: Era, method: str, server_info: Mappi
 def relayed(members: dict[str, msgspec.Raw], era: Era, method: str, server_info: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
     """A server's result as the client gets it, and whether it is a tool's error. Content stays as it was, unknown members too.
 
-    Raises `Refused` FEATURE_UNSUPPORTED for a result that asks for input, UPSTREAM_BROKE_PROTOCOL for one that is not valid.
+    Raises `Refused` FEATURE_UNSUPPORTED for a result that asks for input where it may, UPSTREAM_BROKE_PROTOCOL for one that is not valid.
     """
     if members.get("resultType", _COMPLETE) != _COMPLETE:
         kind = _typed(members, "resultType", str, "complete")
-        if kind == "input_required":
+        if kind == "input_required" and method in ASKS_FOR_INPUT:
             raise Refused(Reason.FEATURE_UNSUPPORTED, {"feature": "input_required"})
         if kind != "complete":
             raise Refused(Reason.UPSTREAM_BROKE_PROTOCOL, note=f"resultType {kind[:40]!r}")
