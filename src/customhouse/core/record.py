@@ -52,7 +52,7 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """`answered`, `tool_error`, `listed`, `accepted`, `listened`, `input_required`, `task`, `cancelled`, `caller_left`, `unknown`, or the
     name of a refusal."""
     note: str = ""
-    """For operators only: what the refusal did not tell the caller."""
+    """For operators only: what the refusal did not tell the caller; for a request about a task, the call that began it."""
     upstream_era: str = ""
     took_us: int = 0
     """From the first byte of the request to this record, in microseconds."""
