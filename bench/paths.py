@@ -52,6 +52,7 @@ limits:
   requests_per_second_per_tenant: 1000000
   burst_per_tenant: 1000000
   max_requests_in_flight: 20000
+  max_streams_per_caller: 20000
 """
 DEFINITION = """
 owner: bench

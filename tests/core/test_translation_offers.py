@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mcp_types import methods
 
 from customhouse.core.manifest import Era
-from customhouse.core.protocol.capabilities import APPS, TASKS, declared, declared_to, offered, required_of_client, together
+from customhouse.core.protocol.capabilities import APP_PAGE, APPS, TASKS, declared, declared_to, offered, required_of_client, together
 from customhouse.core.protocol.entries import needs_task, translated_tool
 from customhouse.core.protocol.reading import read_members
 from customhouse.core.protocol.revisions import ERA_OF, LEGACY_REVISIONS, META_SERVER, NEWEST_MODERN, cross_eras, mutual
@@ -101,11 +101,12 @@ DECLARED = [
     pytest.param({"roots": {"listChanged": True}}, M, {"roots": {}}, id="TM-14-B-roots"),
     pytest.param({"tasks": {"list": {}}, "experimental": {"x": {}}, "y": {}}, L4, {}, id="TM-15-A-not-relayed"),
     pytest.param(
-        {"extensions": {APPS: {"mimeTypes": ["a", 1]}, TASKS: {"x": 1}, "com.example/x": {}}},
+        {"extensions": {APPS: {"mimeTypes": ["a", 1, APP_PAGE]}, TASKS: {"x": 1}, "com.example/x": {}}},
         M,
-        {"extensions": {APPS: {"mimeTypes": ["a"]}, TASKS: {}}},
+        {"extensions": {APPS: {"mimeTypes": [APP_PAGE]}, TASKS: {}}},
         id="TM-15-B-extensions",
     ),
+    pytest.param({"extensions": {APPS: {"mimeTypes": ["made-up/1"]}}}, M, {"extensions": {APPS: {}}}, id="TM-15-B-made-up"),
     pytest.param({"extensions": {APPS: {"mimeTypes": "a"}, TASKS: {}}}, L4, {"extensions": {APPS: {}}}, id="TM-15-A-extensions"),
     pytest.param({"extensions": {TASKS: {}}}, L4, {}, id="TM-15-A-no-tasks-extension"),
     pytest.param({"extensions": [], "sampling": None, "roots": True}, M, {}, id="TM-01-B-nonsense"),

@@ -204,10 +204,10 @@ class Answered(msgspec.Struct, frozen=True):
 class Doorway:
     """A door with everything behind it; connections are opened with `connect`."""
 
-    def __init__(self, bounds: Bounds = BOUNDS, *, max_requests_in_flight: int = 1000) -> None:
+    def __init__(self, bounds: Bounds = BOUNDS, *, max_requests_in_flight: int = 1000, max_streams: int = 1000) -> None:
         self.clock, self.ledger, self.server = StillClock(), Kept(), HeldServer()
         self.live = Live(quickstart_view())
-        admission = Admission(Rate(1e6, 1_000_000), Rate(1e6, 1_000_000), max_requests_in_flight, 100)
+        admission = Admission(Rate(1e6, 1_000_000), Rate(1e6, 1_000_000), max_requests_in_flight, max_streams)
         ids = iter(range(1 << 30))
         sealer = AeadSealer(first_keyring(self.clock.now()), self.clock)
         self.conversations = build_conversations(SessionSettings(), sealer, self.clock, lambda: f"{next(ids):032x}", lambda _: None)

@@ -179,3 +179,20 @@ async def test_a_second_initialize_opens_another_session_in_the_place_of_the_fir
     said = await pair.ask("initialize", {"protocolVersion": "2025-06-18", "capabilities": {}}, 7)
     assert said["result"]["protocolVersion"] == "2025-06-18"
     assert len(doorway.conversations.sessions) == 1  # type: ignore[arg-type]
+
+
+async def test_a_server_that_talks_fast_waits_for_a_client_that_reads_slowly() -> None:
+    doorway = Doorway()
+    pair = await Pair(doorway).initialized()
+    doorway.server.events = 200
+    pair.stream.wire.stuck = True
+    wordy = {**CALL, "_meta": {"progressToken": "p" * 10_000}}
+    taken = await pair.post({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": wordy})
+    assert taken.status == 202
+    await turns()
+    await turns()
+    held = pair.stream.wire.get_write_buffer_size()
+    pair.stream.wire.drain()
+    await heard(pair.stream, b'"id":2')
+    assert held < 200 * 10_000
+    assert bytes(pair.stream.wire.out).count(b"notifications/progress") == 200

@@ -1,13 +1,15 @@
 """Streams that listen on real connections: opened, kept open, left, resumed, and ended."""
 
 import asyncio
+import gc
+import tracemalloc
 from typing import Any
 
 import msgspec
 import pytest
 
 from customhouse.edge.protocol import sweep
-from tests.edge.doors import MCP, Client, Doorway, legacy, modern, request
+from tests.edge.doors import BOUNDS, MCP, Client, Doorway, legacy, modern, request
 
 LISTEN = {"notifications": {"toolsListChanged": True}}
 
@@ -165,3 +167,97 @@ async def test_a_client_that_leaves_ends_its_listen_stream() -> None:
     await turns()
     assert doorway.outcomes == ["caller_left"]
     assert len(doorway.door.exchange.listening) == doorway.door.admission.listening == 0
+
+
+def long_filter() -> bytes:
+    """Nearly all that a filter may say, of nothing that is there."""
+    asked = {"resourceSubscriptions": [f"note://{number}/" + "x" * 900 for number in range(1_000)]}
+    return modern("subscriptions/listen", {"notifications": asked})
+
+
+def long_get(target: bytes, *headers: bytes) -> bytes:
+    return request(b"GET", target, [MCP[0], b"Accept: text/event-stream", *headers], b"x" * 900_000)
+
+
+def long_meta(number: int = 0) -> bytes:
+    """A request with much in `_meta`, under a head of its own."""
+    return with_meta("subscriptions/listen", LISTEN, {"example.org/x": ["x"] * 10_000, "n": number}, [b"X-Number: %d" % number])
+
+
+def with_meta(method: str, params: dict[str, Any], more: dict[str, Any], headers: list[bytes]) -> bytes:
+    head, _, body = modern(method, params, headers=headers).partition(b"\r\n\r\n")
+    message = msgspec.json.decode(body)
+    message["params"]["_meta"] |= more
+    lines = [line for line in head.split(b"\r\n") if not line.startswith(b"Content-Length")]
+    body = msgspec.json.encode(message)
+    return b"\r\n".join([*lines, b"Content-Length: %d" % len(body)]) + b"\r\n\r\n" + body
+
+
+async def test_what_a_client_says_in_meta_is_not_kept_with_the_heads_of_its_requests() -> None:
+    doorway = Doorway()
+    client = doorway.connect()
+    await client.ask(with_meta("tools/list", {}, {}, []))
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(20):
+            more = {"example.org/x": ["x"] * 10_000}
+            assert (await client.ask(with_meta("tools/list", {}, more, [b"X-Number: %d" % number]))).status == 200
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept - before < 500_000
+
+
+@pytest.mark.parametrize("way", ["filter", "meta", "get", "pair"])
+async def test_an_open_stream_keeps_nothing_of_what_asked_for_it(way: str) -> None:
+    doorway = Doorway(msgspec.structs.replace(BOUNDS, max_body_bytes=1_048_576))
+    session = await open_session(doorway.connect())
+    asked = {
+        "filter": long_filter(),
+        "meta": long_meta(),
+        "get": long_get(b"/mcp", b"Mcp-Session-Id: " + session),
+        "pair": long_get(b"/mcp/sse"),
+    }[way]
+    clients = [doorway.connect() for _ in range(10)]
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for client in clients:
+            client.send(asked)
+            await heard(client, b"\n\n")
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(doorway.door.exchange.listening) == 10
+    assert kept - before < 400_000
+    for client in clients:
+        client.wire.abort()
+    await turns()
+
+
+async def test_a_caller_holds_so_many_streams_open_and_no_more() -> None:
+    doorway = Doorway(max_streams=3)
+    session = await open_session(doorway.connect())
+    pair = request(b"GET", b"/mcp/sse", [MCP[0], b"Accept: text/event-stream"], None)
+    ways = (modern("subscriptions/listen", LISTEN), get(session), pair)
+    held = [doorway.connect() for _ in ways]
+    for client, way in zip(held, ways, strict=True):
+        client.send(way)
+        await heard(client, b"\n\n")
+    event_id = next(line[4:] for line in (await heard(held[1], b"id: ")).split(b"\n") if line.startswith(b"id: "))
+    for way in (*ways, get(session, b"Last-Event-ID: " + event_id)):
+        refused = await doorway.connect().ask(way)
+        assert refused.json()["error"]["data"]["reason"] == "too_many_streams"
+        assert refused.headers["retry-after"] == "1"
+    assert (await doorway.connect().ask(legacy())).status == 200
+    held[0].wire.abort()
+    await turns()
+    held[0] = doorway.connect()
+    held[0].send(pair)
+    await heard(held[0], b"event: endpoint")
+    for client in held:
+        client.wire.abort()
+    await turns()

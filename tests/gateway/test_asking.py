@@ -460,3 +460,49 @@ async def test_a_tool_that_is_a_task_alone_is_neither_listed_nor_called_where_th
     back = await old.ask_modern("tools/call", SEARCH)
     assert (back.refusal, old.servers.calls) == ("TASK_NOT_CARRIED", [])
     assert old.book.records[-1].decision == "permit"
+
+
+async def test_what_a_legacy_server_asks_at_about_the_same_time_is_one_round(old: World) -> None:
+    async def script(ask: Ask, listener: Listener) -> UpstreamAnswer:
+        async def later() -> Any:
+            await asyncio.sleep(0.002)
+            return await listener.ask("roots/list", {}, "2025-11-25")
+
+        said = await asyncio.gather(listener.ask("elicitation/create", dict(FORM), "2025-11-25"), later())
+        return done(str(len(said)), "2025-11-25")
+
+    old.servers.script = script
+    first = await old.ask_modern("tools/call", SEARCH, CAN_ALL)
+    asked = first.result["inputRequests"]
+    assert {one["method"] for one in asked.values()} == {"elicitation/create", "roots/list"}
+    answers: dict[str, Any] = {key: ACCEPTED if one["method"] == "elicitation/create" else {"roots": []} for key, one in asked.items()}
+    again = {**SEARCH, "requestState": first.result["requestState"], "inputResponses": answers}
+    assert text_of(await old.ask_modern("tools/call", again, CAN_ALL)) == "2"
+
+
+@pytest.mark.parametrize("asked", ["elicitation/create", "sampling/createMessage", "roots/list"])
+async def test_a_retry_that_declares_less_is_not_asked_what_it_does_not_declare(old: World, asked: str) -> None:
+    heard: list[Any] = []
+    each: dict[str, dict[str, Any]] = {"elicitation/create": FORM, "sampling/createMessage": {"messages": [], "maxTokens": 1}}
+
+    async def script(ask: Ask, listener: Listener) -> UpstreamAnswer:
+        heard.append(await listener.ask(asked, dict(each.get(asked, {})), "2025-06-18"))
+        return done(revision="2025-06-18")
+
+    old.servers.script = script
+    first = await old.ask_modern("tools/call", SEARCH, CAN_ALL)
+    without = {**SEARCH, "requestState": first.result["requestState"]}
+    assert (await old.ask_modern("tools/call", without)).refusal == "INPUT_NOT_GIVEN"
+    async with asyncio.timeout(2):
+        while old.exchange.rounds.parking.running:  # noqa: ASYNC110 - what ends is a task of nobody
+            await asyncio.sleep(0)
+    assert len(old.exchange.rounds.parking) == 0
+
+
+async def test_callers_who_can_be_asked_share_no_conversation_even_at_a_server_that_remembers_nobody() -> None:
+    world = World(pinned="2025-11-25", notes=definition("notes", stateless=True))
+    for token in (b"alice readers", b"bob readers", b"alice readers"):
+        await world.ask_modern("tools/call", SEARCH, CAN_FORM, token=token)
+    alice, bob, again = [(getattr(authority, "session_key", None), ask.conversation) for authority, ask in world.servers.calls]
+    assert alice == again
+    assert alice != bob

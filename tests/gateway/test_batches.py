@@ -103,3 +103,9 @@ async def test_a_batch_is_as_many_requests_in_flight_as_it_has_messages(world: W
     back = await send(world, *[legacy("ping", {}, number) for number in range(11)])
     assert (back.status, back.refusal) == (503, "OVERLOADED")
     assert world.admission.in_flight == 90
+
+
+async def test_a_batch_holds_no_batch(world: World) -> None:
+    back = await send(world, legacy("ping", {}, 1), [legacy("ping", {}, 2)])
+    assert (back.status, back.refusal) == (400, "INVALID_MESSAGE")
+    assert [record.method for record in world.book.records] == ["batch"]

@@ -10,6 +10,13 @@ from customhouse.core.refusal import Reason, Refused
 from customhouse.gateway import bridging
 from customhouse.gateway.bridging import MAX_OPEN_QUESTIONS, NEXT, BridgedCall, Finished, Question, State, Step
 
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for further questions, so that each step of a test is one."""
+    monkeypatch.setattr("customhouse.gateway.bridging.TOGETHER_SECONDS", 0.0)
+
+
 FORM = {"message": "Sure?", "requestedSchema": {"type": "object"}}
 YES = {"result": {"action": "accept", "content": {}}}
 CANCEL = {"result": {"action": "cancel"}}

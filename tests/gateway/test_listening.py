@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from customhouse.core.budget import Rate
 from customhouse.core.protocol.revisions import META_SUBSCRIPTION
 from customhouse.core.refusal import Reason, Refused
 from customhouse.gateway.listening import KEPT_FOR_SECONDS
@@ -503,3 +504,54 @@ async def test_the_answer_of_a_call_whose_client_lost_its_connection_is_kept_for
     assert [message["id"] for message in later.told] == [5]
     assert later.ended
     assert [record.outcome for record in world.book.records] == ["answered", "answered", "listened"]
+
+
+async def test_a_resumed_stream_ends_with_the_token_that_resumed_it(world: World) -> None:
+    session = await world.open_session()
+    open_, back = await world.listen(session)
+    (event_id,) = [line[4:] for line in back.stream.split(b"\n") if line.startswith(b"id: ")]
+    await end(open_, back)
+    again, later = await world.listen(session, event_id)
+    world.clock.at += 1e9
+    world.exchange.listening.sweep()
+    await asyncio.wait([again], timeout=5)
+    assert again.done()
+    assert later.ended
+    drift(world, SEARCH)
+    await turns()
+    assert b"list_changed" not in later.stream
+
+
+@pytest.mark.parametrize("resumed", [True, False])
+async def test_whoever_listens_with_a_lesser_token_hears_no_more_than_that_token_may_read(world: World, resumed: bool) -> None:
+    session = await world.open_session()
+    open_, back = await world.listen(session)
+    await world.say(session, "resources/subscribe", {"uri": "note://a"})
+    (event_id,) = [line[4:] for line in back.stream.split(b"\n") if line.startswith(b"id: ")]
+    await end(open_, back)
+    again, later = await world.listen(session, event_id if resumed else b"", token=b"alice strangers")
+    world.exchange.listening.updated("notes", whose(world), "note://a")
+    await turns()
+    assert later.told == []
+    await end(again, later)
+    last, restored = await world.listen(session)
+    world.exchange.listening.updated("notes", whose(world), "note://a")
+    await restored.hears(b"updated")
+    await end(last, restored)
+
+
+async def test_each_resource_of_a_filter_counts_against_the_rate_of_its_caller() -> None:
+    world = World(rate=Rate(20, 10))
+    world.path = "/servers/notes/mcp"
+    back, uris = Back(), [f"note://by/{number}" for number in range(30)]
+    message, headers = modern("subscriptions/listen", {"notifications": {"resourceSubscriptions": uris}})
+    open_ = asyncio.create_task(world.exchange.answer(world.arrival(message, headers), back))
+    await turns(100)
+    assert len(world.servers.calls) == 9  # the request itself is the tenth
+    assert back.told == []
+    async with asyncio.timeout(10):
+        while not back.told:
+            world.clock.at += 1
+            await asyncio.sleep(0.01)
+    assert len(back.told[0]["params"]["notifications"]["resourceSubscriptions"]) == 30
+    await end(open_, back)

@@ -15,6 +15,13 @@ from customhouse.gateway.bridging import BridgedCall, Finished, State
 from customhouse.gateway.parking import GRACE_SECONDS, Parking, ParkingLimits
 from tests.sealers.support import Moving
 
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for further questions, so that each step of a test is one."""
+    monkeypatch.setattr("customhouse.gateway.bridging.TOGETHER_SECONDS", 0.0)
+
+
 LIMITS = ParkingLimits(max_per_caller=2, max_calls=3, max_bytes_per_caller=1_000, max_bytes=1_200)
 FORM = {"message": "Sure?"}
 YES = {"result": {"action": "accept"}}

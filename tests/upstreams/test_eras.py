@@ -471,3 +471,35 @@ async def test_the_least_recently_used_session_is_ended_when_there_are_too_many(
         for key in ("a", "b", "a", "c"):
             await link.call(Era.LEGACY, key=key)
         assert (await ended).headers["mcp-session-id"] == "s-b"
+
+
+async def test_a_caller_with_many_conversations_makes_room_for_itself_and_keeps_those_that_are_at_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("customhouse.adapters.upstreams.legacysessions.MAX_PER_CALLER", 2)
+    names = iter(("s-bob", "s-1", "s-2", "s-3", "s-4"))
+    go = asyncio.Event()
+
+    async def call(got: Got) -> None:
+        if got.headers["mcp-session-id"] == "s-1":
+            await go.wait()
+        await done(got)
+
+    async def script(got: Got) -> None:
+        await legacy(call, session=next(names) if got.method == "initialize" else "")(got)
+
+    async with linked(script) as link:
+        can: dict[str, Any] = {"roots": {}}
+        await link.call(Era.LEGACY, key="bob", capabilities=can, conversation="b")
+        reached = link.server.until(lambda got: got.method == "tools/call" and got.headers["mcp-session-id"] == "s-1")
+        working = asyncio.create_task(link.call(Era.LEGACY, key="alice", capabilities=can, conversation="1"))
+        await reached
+        ended = link.server.until(lambda got: got.verb == "DELETE")
+        await link.call(Era.LEGACY, key="alice", capabilities=can, conversation="2")
+        await link.call(Era.LEGACY, key="alice", capabilities=can, conversation="3")
+        assert (await asyncio.wait_for(ended, 2)).headers["mcp-session-id"] == "s-2"
+        go.set()
+        await working
+        ended = link.server.until(lambda got: got.verb == "DELETE")
+        await link.call(Era.LEGACY, key="alice", capabilities=can, conversation="4")
+        assert (await asyncio.wait_for(ended, 2)).headers["mcp-session-id"] == "s-1"

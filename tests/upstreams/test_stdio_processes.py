@@ -55,6 +55,25 @@ async def test_when_every_process_is_in_use_another_one_is_refused(tmp_path: Pat
         assert await here.said("echo", key="b") == "{}"
 
 
+async def test_a_caller_with_many_conversations_leaves_processes_to_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("customhouse.adapters.upstreams.channels.MAX_LINES", 3)
+    monkeypatch.setattr("customhouse.adapters.upstreams.channels.MAX_PER_CALLER", 2)
+    can: dict[str, Any] = {"roots": {}}
+    async with behind(tmp_path) as here:
+        bobs = await here.said("pid", key="bob", capabilities=can, conversation="b")
+        for conversation in ("1", "2", "3"):
+            await here.said("pid", key="alice", capabilities=can, conversation=conversation)
+        assert await here.said("pid", key="bob", capabilities=can, conversation="b") == bobs
+        held = [asyncio.create_task(here.said("hold", key="alice", capabilities=can, conversation=one)) for one in ("2", "3")]
+        await until(lambda: here.methods().count("tools/call") == 7)
+        with pytest.raises(Refused, match="BUSY"):
+            await here.call("echo", key="alice", capabilities=can, conversation="4")
+        assert await here.said("echo", key="carol") == "{}"
+        for one in held:
+            one.cancel()
+        await asyncio.gather(*held, return_exceptions=True)
+
+
 @pytest.mark.parametrize("era", ["legacy", "modern"])
 async def test_nothing_stays_when_the_gateway_ends(era: str, tmp_path: Path) -> None:  # GW-60
     async with behind(tmp_path, era) as here:

@@ -292,6 +292,7 @@ class Connection(asyncio.Protocol):
             return
         request = cast(Request, self._request)
         request.body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        self._parts = []
         path, _, request.query = request.target.partition(b"?")
         request.path = path.decode("latin-1")
         self._request = None

@@ -173,9 +173,10 @@ class CallerReply:
 
     def room(self) -> Awaitable[None] | None:
         """See `gateway.arrival.Reply`."""
-        if not self._events or not self._connection.connected:
+        if not self._connection.connected:
             return None
-        self._connection.write(self._begun() + self._framed_events())
+        if self._events:
+            self._connection.write(self._begun() + self._framed_events())
         return self._connection.room()
 
     def send(self, stream: bytes) -> None:

@@ -44,7 +44,8 @@ class Admission:
         success is followed by one `step_back`."""
         count = self._streams.get(caller.principal, 0)
         if count >= self._max_streams:
-            raise Refused(Reason.TOO_MANY_STREAMS, {"allowed": self._max_streams})
+            detail = {"allowed": self._max_streams, "retryAfterSeconds": 1}
+            raise Refused(Reason.TOO_MANY_STREAMS, detail, headers=(("Retry-After", "1"),))
         self._streams[caller.principal] = count + 1
         self.in_flight -= 1
         self.listening += 1

@@ -31,6 +31,8 @@ def check_batch(values: Sequence[Any], session: Session) -> None:
         raise Refused(Reason.INVALID_MESSAGE, message=f"There are no batches in {session.revision}.")
     if not 0 < len(values) <= MAX_MESSAGES:
         raise Refused(Reason.INVALID_MESSAGE, message=f"A batch has between one and {MAX_MESSAGES} messages.")
+    if any(type(value) is list for value in values):
+        raise Refused(Reason.INVALID_MESSAGE, message="A batch holds no batch.")
     if any(type(value) is dict and value.get("method") == "initialize" for value in values):
         raise Refused(Reason.INVALID_MESSAGE, message="`initialize` is never part of a batch.")
 

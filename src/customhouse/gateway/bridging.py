@@ -25,6 +25,9 @@ T = TypeVar("T")
 MAX_OPEN_QUESTIONS = 16
 """That a server may have open at once within one call; more are declined."""
 
+TOGETHER_SECONDS = 0.02
+"""What a server asks within so much time of its first question goes to the client in the same round: a round costs a person more."""
+
 MAX_OPEN_BYTES = 1_048_576
 """Of the open questions of one call, as JSON; what would go beyond is declined."""
 
@@ -129,7 +132,7 @@ class BridgedCall(Generic[T]):
         key = f"q{self._asked}"
         answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._open[key] = _Open(Question(key, method, params), size, answer)
-        self._changed.set()
+        asyncio.get_running_loop().call_later(TOGETHER_SECONDS, self._changed.set)
         try:
             return await answer
         finally:

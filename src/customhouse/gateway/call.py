@@ -57,8 +57,9 @@ class Call(msgspec.Struct, gc=False):
 
     @property
     def conversation(self) -> str:
-        """Which of the caller's conversations this is, for servers that remember one; a modern client has none."""
-        return "" if self.session is None else self.session.key
+        """Which conversation this is, for servers that ask back: a legacy session. A modern client has none, so its caller stands for it,
+        and what a server asks, late or on a stream of its own, reaches nobody else."""
+        return self.caller.context_digest if self.session is None else self.session.key
 
     @property
     def peer(self) -> Peer:

@@ -5,7 +5,7 @@ on which a client opens a new session.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from customhouse.core.identity import Caller
@@ -15,6 +15,7 @@ from customhouse.core.protocol.envelope import Message
 from customhouse.core.protocol.revisions import ERA_OF
 from customhouse.core.protocol.sessionid import Session
 from customhouse.gateway.arrival import Arrival
+from customhouse.gateway.session import Peers
 from customhouse.gateway.sessionids import SessionIds
 from customhouse.ports.sessions import Remembered, Sessions, Streams
 
@@ -37,6 +38,8 @@ class Conversations:
     streams: Streams
     ended: Callable[[str], None]
     """Hears the key of every session that was opened here and ended, in whatever way."""
+    peers: Peers = field(default_factory=Peers)
+    """What clients said and asked that is not over yet."""
 
     async def open(self, caller: Caller, endpoint: str, revision: str, message: Message) -> tuple[Session, str]:
         """A new session and its id, for a client that said `initialize`; the session speaks `revision`.
@@ -57,7 +60,11 @@ class Conversations:
         return session, await self.sessions.enter(session)
 
     async def end(self, session: Session) -> None:
-        """End a session: its id counts no more, its open streams close, and nothing of them is kept. Raises `Refused` SESSION_UNKNOWN."""
+        """End a session: its id counts no more, its calls are cancelled, its open streams close, and nothing of them is kept.
+
+        Raises `Refused` SESSION_UNKNOWN.
+        """
+        self.peers.leave(session.key)
         await self.sessions.end(session)
         await self.streams.forget(session)
 

@@ -61,6 +61,13 @@ class Ears:
         """The ear of a session, if it has one."""
         return self._sessions.get(key)
 
+    def heard_by(self, key: str, caller: Caller) -> None:
+        """A session listens with this token from now on: it hears what may be read with it, whatever an earlier token could."""
+        ear = self._sessions.get(key)
+        if ear is not None and ear.caller is not caller:
+            ear.caller = caller
+            self._judge(ear)
+
     async def take(self, ear: Ear, granted: Permit, ask: Ask) -> None:
         """Hear of one resource. Raises what `Subscriptions.take` raises."""
         uri = str(ask.params["uri"])
@@ -112,14 +119,14 @@ class Ears:
         """Look again who may read what, a hundred questions in a turn of the loop."""
         asked = 0
         for ear in {ear: None for ears in self._at.values() for ear in ears}:
-            silenced = set()
-            for uri in list(ear.sources):
-                asked += 1
-                if asked % 100 == 0:
-                    await asyncio.sleep(0)
-                if not self.may_read(ear, uri):
-                    silenced.add(uri)
-            ear.silenced = frozenset(silenced)
+            asked += len(ear.sources)
+            self._judge(ear)
+            if asked > 100:
+                asked = 0
+                await asyncio.sleep(0)
+
+    def _judge(self, ear: Ear) -> None:
+        ear.silenced = frozenset(uri for uri in ear.sources if not self.may_read(ear, uri))
 
     def may_read(self, ear: Ear, uri: str) -> bool:
         """Whether the caller could read a resource now."""

@@ -34,7 +34,6 @@ from customhouse.gateway.live import Live, View
 from customhouse.gateway.pairs import MESSAGES, STREAM, Pair, PairReply, Pairs, endpoint_beside
 from customhouse.gateway.relay import Relay
 from customhouse.gateway.rounds import Rounds
-from customhouse.gateway.session import Peers
 from customhouse.gateway.taskids import TaskIds
 from customhouse.gateway.tasking import Tasking
 from customhouse.gateway.trail import comes_from, opened
@@ -78,7 +77,7 @@ class Exchange:
     task_ids: TaskIds
 
     def __post_init__(self) -> None:
-        self._peers = Peers()
+        self._peers = self.conversations.peers
         relay = Relay(
             self.live,
             self.admission,
@@ -343,6 +342,8 @@ class Exchange:
         """The door, who, and how often, for a request at an endpoint that is of a legacy session or is to open one."""
         view = self.live.view
         trail.method, trail.era = method, Era.LEGACY.value
+        if method != "POST":
+            arrival.body = b""  # it means nothing, and a stream may stay open for long
         check_origin(arrival.headers, view.hosts, view.origins)
         if self.live.draining:
             raise Refused(Reason.DRAINING)

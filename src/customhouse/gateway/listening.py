@@ -48,6 +48,9 @@ MAX_SHOWN = 20_000
 SUBSCRIBING_AT_ONCE = 8
 """Subscriptions that one listen request makes at the same time."""
 
+RATE_PAUSE_SECONDS = 0.25
+"""Between two looks whether the rate of a caller allows the next resource of a filter."""
+
 KEPT_FOR_SECONDS = 300.0
 """For which a legacy session's stream stays the one its messages go to after its connection was lost."""
 
@@ -64,6 +67,8 @@ class Listening:
         self.subscriptions = Subscriptions(relay.rounds.upstreams, clock)
         self._ears = Ears(live, self.subscriptions)
         self._outlets: dict[Outlet, None] = {}
+        self._following: dict[Reply, Caller] = {}
+        """Streams that were taken up again, and with whose token."""
         self._of_session: dict[str, list[Outlet]] = {}
         self._due: dict[Outlet, None] = {}
         self._blocked: dict[Outlet, None] = {}
@@ -98,6 +103,8 @@ class Listening:
             reply.event(encode(told))
             reply.room()
             outlet.kinds = accepted.lists
+            del asked, accepted, told
+            _forget_request(call)
             await self.hold(outlet, reply)
         finally:
             self._ears.close(ear)
@@ -116,6 +123,7 @@ class Listening:
         async def one(uri: str) -> None:
             of_its_own = msgspec.structs.replace(call, trail=msgspec.structs.replace(call.trail))
             async with turns:
+                await self._within_rate(call.caller)
                 try:
                     entry, granted = self._relay.may_read(of_its_own, uri)
                     await self._take(of_its_own, ear, entry, granted, now)
@@ -124,6 +132,14 @@ class Listening:
 
         await asyncio.gather(*(one(uri) for uri in sorted(asked.uris)))
         call.trail.decision, call.trail.policy_digest = "permit" if ear.uris else "deny", call.view.policy.digest
+
+    async def _within_rate(self, caller: Caller) -> None:
+        """Each resource of a filter counts as a request of its own, or one request could make a thousand at a server. It waits its turn."""
+        while True:
+            try:
+                return self._admission.take(caller, self._clock.monotonic())
+            except Refused:
+                await asyncio.sleep(RATE_PAUSE_SECONDS)
 
     # Legacy sessions
 
@@ -174,6 +190,7 @@ class Listening:
     async def downlink(self, session: Session, caller: Caller, reply: Reply, stream: str, trail: Record) -> None:
         """The stream of a GET: what happens outside of calls, until the client leaves or the session ends."""
         self._admission.step_aside(caller)
+        self._ears.heard_by(session.key, caller)
         kept = Kept(self._conversations.streams, session, stream)
         outlet = Outlet(caller, session.endpoint, reply, frozenset(LISTS), kept=kept)
         own = self._of_session.setdefault(session.key, [])
@@ -203,15 +220,20 @@ class Listening:
             at = read_event_id(last_event_id)
             outlet = next((one for one in self._of_session.get(session.key, ()) if at is not None and one.is_stream_of(at)), None)
             async with aclosing(events):
-                await self._follow(session, events, outlet, reply)
+                await self._follow(session, caller, events, outlet, reply)
         finally:
             self._admission.step_back(caller)
         trail.outcome = "listened"
 
-    async def _follow(self, session: Session, events: AsyncGenerator[StoredEvent, None], outlet: Outlet | None, reply: Reply) -> None:
+    async def _follow(
+        self, session: Session, caller: Caller, events: AsyncGenerator[StoredEvent, None], outlet: Outlet | None, reply: Reply
+    ) -> None:
         unwatch = self._conversations.sessions.watch(session, reply.give_up, holds=True)
         reply.cancel_when_left()
+        self._following[reply] = caller
         if outlet is not None:
+            self._ears.heard_by(session.key, caller)
+            outlet.caller = caller
             outlet.followers += 1
         try:
             reply.send(COMMENT)
@@ -220,6 +242,7 @@ class Listening:
                 if (full := reply.room()) is not None:
                     await full
         finally:
+            del self._following[reply]
             unwatch()
             if outlet is not None:
                 outlet.followers -= 1
@@ -327,6 +350,8 @@ class Listening:
                 self._forget(outlet)  # whoever follows it hears its end; who follows a call hears its answer first
             return
         self._end([one for one in self._outlets if one.caller.expires_at <= wall])
+        for reply in [one for one, caller in self._following.items() if caller.expires_at <= wall]:
+            reply.give_up()
         for outlet in [one for one in self._outlets if not one.heard and one.detached_at + KEPT_FOR_SECONDS <= now]:
             self._forget(outlet)
         for outlet in list(self._blocked):
@@ -357,6 +382,14 @@ class Listening:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.subscriptions.close()
+
+
+def _forget_request(call: Call) -> None:
+    """Nothing of a request but its id is needed any more, and its stream may stay open for long: a filter may be as long as a body."""
+    call.arrival.body = b""
+    call.message.params.clear()
+    if call.arrival.passed.agreed.meta is not call.message.meta:  # what is remembered with a head is small, and still needed
+        call.message.meta.clear()
 
 
 def _session(call: Call) -> Session:

@@ -29,6 +29,7 @@ from customhouse.core.protocol.interaction import (
     asks_for_input,
     given_by,
     passed_to_legacy,
+    problem_of,
     questions_of_error,
     read_input_required,
     read_questions,
@@ -226,6 +227,8 @@ class Rounds:
             self._bound_rounds(rounds + 1)
             listener.handed = {one.key: Question(one.method, one.params) for one in outcome}
             declared_by = may_ask(call, entry)
+            if any(problem_of(question, declared_by) for question in listener.handed.values()):
+                raise Refused(Reason.INPUT_NOT_GIVEN, note="the retry declares less than the call before it")
             asked = {key: self._asked(call, entry, q, listener.revision, declared_by) for key, q in listener.handed.items()}
         except Refused:
             bridged.cancel()

@@ -57,6 +57,12 @@ class Peers:
         replies[0].give_up()
         return True
 
+    def leave(self, session_key: str) -> None:
+        """A session was ended by its client: nobody can hear the answers to its calls in flight any more, so they are cancelled."""
+        for peer, replies in [(peer, replies) for (peer, _), replies in self._in_flight.items()]:
+            for reply in replies if peer[0] == session_key else ():
+                reply.give_up()
+
 
 def severe_enough(level: object, least: str) -> bool:
     """Whether a message of a level is to be passed on. An unknown level is not."""

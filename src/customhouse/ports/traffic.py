@@ -65,7 +65,7 @@ class Ask(msgspec.Struct, frozen=True, gc=False):
     capabilities: Mapping[str, Any] = {}
     """What the client declared, cut to what the gateway relays; declared to the server, never widened."""
     conversation: str = ""
-    """Which of the caller's conversations; part of the key of what a legacy server remembers."""
+    """Which conversation, never that of two callers; part of the key of what a legacy server remembers."""
 
 
 class UpstreamAnswer(msgspec.Struct, gc=False):

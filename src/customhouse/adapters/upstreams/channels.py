@@ -35,6 +35,9 @@ T = TypeVar("T")
 MAX_LINES = 64
 """Channels per server, the one that idled longest ended first; on stdio each is a process."""
 
+MAX_PER_CALLER = 16
+"""Of these for the conversations of one authorisation context, so that nobody crowds out the others."""
+
 IDLE_SECONDS = 300.0
 """How long a channel may idle: a person who reads an answer comes back within minutes."""
 
@@ -362,7 +365,7 @@ class Channels(ABC):
         wait_seconds = self._backoffs.get(key, RESTED).wait_seconds(now)
         if wait_seconds > 0.0:
             raise Refused(Reason.UPSTREAM_UNREACHABLE, {"retryAfterSeconds": int(wait_seconds) + 1}, note="the server failed just now")
-        self._make_room()
+        self._make_room(key)
         subscribers_of = self._watching.subscribers_of if key.era is Era.MODERN else lambda _: (key.session_key,)
         overhearing = Overhearing(self.definition.name, self._hearing, subscribers_of)
         line = Line(key, Conversation(self.definition.name, overhearing, self._clock.monotonic), overhearing, now)
@@ -393,12 +396,22 @@ class Channels(ABC):
         for uri in self._subscribed.get(line.key, ()):
             line.conversation.subscribe(uri)
 
-    def _make_room(self) -> None:
-        if len(self._lines) + len(self._opening) <= MAX_LINES:  # the one to be opened is counted already
-            return
-        idle = sorted((line for line in self._lines.values() if not line.users), key=lambda line: self._listened_to(line.key))
+    def _make_room(self, key: LineKey) -> None:
+        """For a channel that is to be opened, and counted already. Raises `Refused` BUSY."""
+        lines, opening = list(self._lines.values()), list(self._opening)
+        if key.session_key and key.capabilities:
+            own = [line for line in lines if line.key.session_key == key.session_key and line.key.capabilities]
+            own_opening = [one for one in opening if one.session_key == key.session_key and one.capabilities]
+            if len(own) + len(own_opening) > MAX_PER_CALLER:
+                self._end_idle(own, f"{MAX_PER_CALLER} channels of this caller to this server are in use")
+                return
+        if len(lines) + len(opening) > MAX_LINES:
+            self._end_idle(lines, f"{MAX_LINES} channels of this server are in use")
+
+    def _end_idle(self, lines: list[Line], note: str) -> None:
+        idle = sorted((line for line in lines if not line.users), key=lambda line: self._listened_to(line.key))
         if not idle:
-            raise Refused(Reason.BUSY, note=f"{MAX_LINES} channels of this server are in use")
+            raise Refused(Reason.BUSY, note=note)
         self._subscribed.pop(idle[0].key, None)  # a call is worth more than what only listens
         idle[0].conversation.dismiss("room for another channel")
 

@@ -33,6 +33,9 @@ from customhouse.ports.traffic import Ask, Hearing, Listener, UpstreamAnswer
 MAX_SESSIONS = 1_000
 """Legacy sessions kept per server, the least recently used ended first."""
 
+MAX_PER_CALLER = 100
+"""Of these for one authorisation context: whoever opens more makes room among its own, so that nobody crowds out the others."""
+
 IDLE_SECONDS = 300.0
 """How long a session of one conversation may idle before it is ended: it holds a stream open, and a client comes back within minutes."""
 
@@ -230,8 +233,7 @@ class LegacySessions:
     async def _open(self, key: SessionKey, capabilities: Mapping[str, Any], deadline: float) -> Session:
         session = await self._greet(key, NEWEST_LEGACY, capabilities, deadline)
         self._sessions[key] = session
-        while len(self._sessions) > MAX_SESSIONS:
-            self._end(next(iter(self._sessions.values())))
+        self._make_room(key[0])
         await self._post(session, {"method": "notifications/initialized"}, deadline)
         offered = session.initialize_result.get("capabilities")
         if isinstance(offered, dict) and "logging" in offered:
@@ -262,6 +264,15 @@ class LegacySessions:
         if revision not in LEGACY_REVISIONS:
             raise Refused(Reason.ERA_UNSUPPORTED, note="initialize answered with an unknown revision")
         return Session(self, key, revision, _own_head(revision, headers.get(b"mcp-session-id")), result, capabilities)
+
+    def _make_room(self, session_key: str) -> None:
+        """Behind a session that was just opened, end the least recently used one if there are too many: one that works on no call, if
+        there is one."""
+        rest = list(self._sessions.values())
+        own = [session for session in rest if session.key[0] == session_key] if session_key else []
+        crowd = own if len(own) > MAX_PER_CALLER else rest if len(rest) > MAX_SESSIONS else []
+        if crowd:
+            self._end(next((session for session in crowd[:-1] if not session.calls), crowd[0]))
 
     def _opened(self, key: SessionKey, opening: "asyncio.Task[Session]") -> None:
         self._opening.pop(key, None)

@@ -16,6 +16,9 @@ from customhouse.core.protocol.revisions import ERA_OF, NEWEST_MODERN, PREFIX
 APPS = PREFIX + "ui"
 TASKS = PREFIX + "tasks"
 
+APP_PAGE = "text/html;profile=mcp-app"
+"""The one media type that the apps extension defines (MCP Apps 2026-01-26, Client<>Server Capability Negotiation)."""
+
 Capabilities = Mapping[str, Any]
 
 _SINCE = {"roots": "2024-11-05", "sampling": "2024-11-05", "elicitation": "2025-06-18"}
@@ -63,15 +66,10 @@ def _extensions(capabilities: Capabilities, client: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if type(said.get(APPS)) is dict:
         kinds = said[APPS].get("mimeTypes")
-        shown = [kind for kind in kinds[:_MAX_KINDS] if type(kind) is str] if type(kinds) is list else []
-        found[APPS] = {"mimeTypes": shown} if shown else {}
+        found[APPS] = {"mimeTypes": [APP_PAGE]} if type(kinds) is list and APP_PAGE in kinds else {}
     if ERA_OF[client] is Era.MODERN and type(said.get(TASKS)) is dict:
         found[TASKS] = {}
     return found
-
-
-_MAX_KINDS = 8
-"""Media types of apps that are passed on; the extension defines one."""
 
 
 def declared_to(capabilities: Capabilities, server: str) -> dict[str, Any]:

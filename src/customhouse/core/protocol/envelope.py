@@ -47,6 +47,10 @@ class Message(msgspec.Struct, frozen=True, gc=False):
         return token
 
 
+_encode = msgspec.json.Encoder().encode
+_MAX_AGREED_BYTES = 4_096
+"""Of what is remembered with a head; a client that says more, request after request, has it read anew each time."""
+
 _ENVELOPE = frozenset({"jsonrpc", "id", "method", "params"})
 _ANSWER = frozenset({"result", "error"})
 _MESSAGE = _ENVELOPE | _ANSWER
@@ -182,8 +186,9 @@ def _read_params(
         mirrored.check_names(headers, method, params, required=not is_notification)
     if not is_notification and method not in OFFERED[era]:
         raise Refused(Reason.UNKNOWN_METHOD)
-    agreed.meta, agreed.method, agreed.name, agreed.is_notification = meta, method, named, is_notification
-    agreed.era, agreed.revision = era, revision
+    if len(_encode((meta, method, named))) <= _MAX_AGREED_BYTES:
+        agreed.meta, agreed.method, agreed.name, agreed.is_notification = meta, method, named, is_notification
+        agreed.era, agreed.revision = era, revision
     return Message(method, message_id, params, era, revision, is_notification, meta)
 
 
