@@ -37,6 +37,7 @@ from customhouse.edge.protocol import Bounds, Connection, Door
 from customhouse.gateway.admission import Admission
 from customhouse.gateway.exchange import Exchange
 from customhouse.gateway.live import Live
+from customhouse.gateway.taskids import TaskIds
 from customhouse.wire.client import ClientConnection, KnownHead
 from customhouse.wiring import (
     COLLECT_AFTER,
@@ -146,6 +147,7 @@ class Turns:
             public_url=deployment.settings.public_url,
             observe=RecordMetrics({}).observe,
             conversations=build_conversations(deployment.settings.sessions, sealer, clock, new_id, upstreams.forget),
+            task_ids=TaskIds(sealer),
         )
         state = ServerState()
         state.default_headers = [(b"date", b"Thu, 01 Jan 1970 00:00:00 GMT")]

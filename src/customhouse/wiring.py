@@ -60,6 +60,7 @@ from customhouse.gateway.questions import Questions
 from customhouse.gateway.requeststates import RequestStates
 from customhouse.gateway.rounds import RoundLimits, Rounds, size_of_answer
 from customhouse.gateway.sessionids import SessionIds
+from customhouse.gateway.taskids import TaskIds
 from customhouse.ports.hosts import Child, Sandboxes
 from customhouse.ports.traffic import Clock, Hearing, Sealer, Secrets, Upstreams
 from customhouse.wire.signal import Carrier
@@ -329,6 +330,7 @@ class Gateway:
             public_url=settings.public_url,
             observe=self._metrics.observe,
             conversations=self._conversations,
+            task_ids=TaskIds(self._sealer),
         )
         self._listening = exchange.listening
         self.changes.on_updated.append(self._listening.updated)

@@ -203,7 +203,7 @@ OFFERED = [
     pytest.param(M, M, {**PLAIN, "completions": {}, "extensions": {APPS: {}, TASKS: {}}}, id="TM-07-TM-08-TM-09-modern"),
     pytest.param(M, L4, {**PLAIN, "completions": {}, "extensions": {APPS: {}}}, id="TM-07-TM-08-TM-09-A"),
     pytest.param(L4, M, {**PLAIN, "completions": {}, "extensions": {APPS: {}}}, id="TM-07-TM-08-TM-09-B"),
-    pytest.param(L4, L4, {**PLAIN, "completions": {}, "tasks": {"list": {}}, "extensions": {APPS: {}}}, id="TM-15-equal-revisions"),
+    pytest.param(L4, L4, {**PLAIN, "completions": {}, "extensions": {APPS: {}}}, id="TM-15-tasks-of-2025-11-25-are-not-relayed"),
     pytest.param(L4, L1, {**PLAIN, "extensions": {APPS: {}}}, id="TM-16-A-no-word-for-completions"),
 ]
 

@@ -24,6 +24,7 @@ from customhouse.edge.protocol import Bounds, Connection, Door
 from customhouse.gateway.admission import Admission
 from customhouse.gateway.exchange import Exchange
 from customhouse.gateway.live import Live, View
+from customhouse.gateway.taskids import TaskIds
 from customhouse.ports.traffic import Ask, Listener, UpstreamAnswer
 from customhouse.wiring import build_conversations, build_view, read_deployment
 from tests.gateway.support import rounds_over
@@ -222,6 +223,7 @@ class Doorway:
             public_url=URL,
             observe=lambda record: None,
             conversations=self.conversations,
+            task_ids=TaskIds(sealer),
         )
         self.conditions = {"listening": True}
         app = application(self.live, issuers=["urn:test"], ready=lambda: self.conditions, metrics=lambda: b"customhouse_x 1\n")

@@ -377,3 +377,10 @@ async def test_an_answer_that_cannot_be_recorded_is_not_given() -> None:
     for data in (modern(), request(b"GET", b"/nowhere", body=None), request(headers=MCP[1:])):
         assert (await client.ask(data)).status == 503
     assert doorway.outcomes == []
+
+
+async def test_the_longest_id_of_a_task_passes_the_door_in_its_header() -> None:
+    doorway, task_id = Doorway(), b"i" * 4_600
+    answer = await doorway.connect().ask(modern("tasks/get", {"taskId": task_id.decode()}, headers=[b"Mcp-Name: " + task_id]))
+    assert (answer.status, answer.json()["error"]["code"]) == (400, -32021)
+    assert doorway.outcomes == ["MISSING_CAPABILITY"]

@@ -18,7 +18,7 @@ from customhouse.core.identity import Caller
 from customhouse.core.manifest import Effect, Manifest, Pin, ServerDefinition, ToolReview, digest_of
 from customhouse.core.permit import Errand, Permit
 from customhouse.core.policy import compile_policy, policy_servers
-from customhouse.core.protocol.revisions import META_CAPABILITIES, META_VERSION
+from customhouse.core.protocol.revisions import META_CAPABILITIES, META_VERSION, NAMED_BY
 from customhouse.core.protocol.sse import event
 from customhouse.core.record import Record
 from customhouse.core.refusal import Reason, Refused
@@ -30,6 +30,7 @@ from customhouse.gateway.parking import Parking, ParkingLimits
 from customhouse.gateway.questions import Questions
 from customhouse.gateway.requeststates import RequestStates
 from customhouse.gateway.rounds import RoundLimits, Rounds, size_of_answer
+from customhouse.gateway.taskids import TaskIds
 from customhouse.ports.traffic import Ask, Clock, Listener, UpstreamAnswer, Upstreams
 from customhouse.wiring import build_conversations
 from tests.core.policy_world import caller
@@ -332,6 +333,7 @@ class World:
             public_url=PUBLIC,
             observe=self.observed.append,
             conversations=self.conversations,
+            task_ids=TaskIds(sealer),
         )
 
     def arrival(self, message: object, headers: Mapping[bytes, bytes | None] | None = None, **more: Any) -> Arrival:
@@ -421,7 +423,7 @@ def modern(
 ) -> tuple[dict[str, Any], dict[bytes, bytes | None]]:
     given = dict(params or {})
     headers: dict[bytes, bytes | None] = {b"mcp-protocol-version": b"2026-07-28", b"mcp-method": method.encode()}
-    name = given.get("uri") if method == "resources/read" else given.get("name") if method in ("tools/call", "prompts/get") else None
+    name = given.get(NAMED_BY.get(method, ""))
     if isinstance(name, str):
         headers[b"mcp-name"] = name.encode()
     stamped = {META_VERSION: "2026-07-28", META_CAPABILITIES: {}, **(meta or {})}

@@ -164,6 +164,11 @@ class Endpoint:
             raise Refused(Reason.UNKNOWN_NAME)
         return found
 
+    def tool_of(self, server: str, name: str) -> Tool | None:
+        """The tool that a server knows by this name, if it is offered here."""
+        found = self.tools.get(alias_of(server, name) if self.portal else name)
+        return found if found is not None and (found.server.name, found.name) == (server, name) else None
+
     def prompt(self, name: object) -> Prompt:
         """The prompt of a name. Raises `Refused` UNKNOWN_NAME."""
         found = self.prompts.get(name) if type(name) is str else None

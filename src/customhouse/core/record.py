@@ -49,9 +49,10 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     reasons: tuple[str, ...] = ()
     """The ids of the policies that determined the decision."""
     outcome: str = ""
-    """`answered`, `tool_error`, `listed`, `accepted`, `listened`, `input_required`, `cancelled`, `caller_left`, `unknown`, or the name of a refusal."""
+    """`answered`, `tool_error`, `listed`, `accepted`, `listened`, `input_required`, `task`, `cancelled`, `caller_left`, `unknown`, or the
+    name of a refusal."""
     note: str = ""
-    """For operators only: what the refusal did not tell the caller."""
+    """For operators only: what the refusal did not tell the caller; for a request about a task, the call that began it."""
     upstream_era: str = ""
     took_us: int = 0
     """From the first byte of the request to this record, in microseconds."""

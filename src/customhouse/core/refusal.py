@@ -163,6 +163,9 @@ class Reason(enum.Enum):
     INVALID_REQUEST_STATE = Row(
         Fault.CALLER, False, -32602, 200, "The requestState is not valid for this request.", "Send the original request again without it."
     )
+    UNKNOWN_TASK = Row(
+        Fault.CALLER, False, -32602, 200, "There is no such task for this caller.", "If the task was to write, check before you repeat the call."
+    )
     PARKED_CALL_GONE = Row(
         Fault.GATEWAY,
         False,

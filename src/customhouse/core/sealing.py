@@ -15,6 +15,7 @@ class Seal(enum.Enum):
 
     SESSION = ("session", Reason.SESSION_UNKNOWN)
     REQUEST_STATE = ("request state", Reason.INVALID_REQUEST_STATE)
+    TASK = ("task", Reason.UNKNOWN_TASK)
 
     def __init__(self, label: str, reason: Reason) -> None:
         self.label = label.encode()

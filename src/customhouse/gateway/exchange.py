@@ -34,6 +34,8 @@ from customhouse.gateway.live import Live, View
 from customhouse.gateway.pairs import MESSAGES, STREAM, Pair, PairReply, Pairs, endpoint_beside
 from customhouse.gateway.relay import Relay
 from customhouse.gateway.rounds import Rounds
+from customhouse.gateway.taskids import TaskIds
+from customhouse.gateway.tasking import Tasking
 from customhouse.gateway.trail import comes_from, opened
 from customhouse.ports.traffic import Clock, Ledger, Verifier
 
@@ -72,10 +74,22 @@ class Exchange:
     observe: Callable[[Record], None]
     """Hears every closing record."""
     conversations: Conversations
+    task_ids: TaskIds
 
     def __post_init__(self) -> None:
         self._peers = self.conversations.peers
-        relay = Relay(self.live, self.admission, self.rounds, self.ledger, self.clock, self.argument_key, self._peers, self._challenge)
+        relay = Relay(
+            self.live,
+            self.admission,
+            self.rounds,
+            self.ledger,
+            self.clock,
+            self.argument_key,
+            self._peers,
+            self._challenge,
+            self.task_ids,
+        )
+        tasking = Tasking(relay, self.task_ids)
         self.listening = Listening(self.live, relay, self.admission, self.conversations, self.clock)
         self.pairs = Pairs(self.conversations, self.listening)
         self._lists: dict[tuple[View, int, str, str, str, str], bytes] = {}
@@ -95,6 +109,9 @@ class Exchange:
             "prompts/get": relay.get_prompt,
             "resources/read": relay.read_resource,
             "completion/complete": relay.complete,
+            "tasks/get": tasking.carry,
+            "tasks/update": tasking.carry,
+            "tasks/cancel": tasking.carry,
         }
 
     async def answer(self, arrival: Arrival, reply: Reply, carry: Carry | None = None) -> None:

@@ -14,11 +14,13 @@ import msgspec
 from customhouse.core.catalogue import Endpoint, Entry, Resource, Tool
 from customhouse.core.manifest import Era
 from customhouse.core.permit import Permit, permit
+from customhouse.core.protocol.capabilities import TASKS
 from customhouse.core.protocol.interaction import input_required
 from customhouse.core.protocol.paramheaders import headers_for, mismatch
 from customhouse.core.protocol.results import answer_bytes, relayed, relayed_error, tool_error
 from customhouse.core.protocol.revisions import ERA_NAMES, META_CAPABILITIES, META_CLIENT, META_LOG_LEVEL, META_VERSION, PREFIX
-from customhouse.core.protocol.tasks import refuse_task_alone
+from customhouse.core.protocol.taskid import task_of
+from customhouse.core.protocol.tasks import IS_TASK, refuse_task_alone, refuse_tasks_across, relayed_task, server_id_of
 from customhouse.core.protocol.translation import translated_error, translated_params, translated_result
 from customhouse.core.refusal import Reason, Refused
 from customhouse.gateway.admission import Admission
@@ -28,6 +30,7 @@ from customhouse.gateway.live import Live
 from customhouse.gateway.passing import Passing
 from customhouse.gateway.rounds import Rounds, Wanted, may_ask
 from customhouse.gateway.session import Peers
+from customhouse.gateway.taskids import TaskIds
 from customhouse.gateway.trail import intent_of, means
 from customhouse.ports.traffic import Ask, Clock, Ledger, UpstreamAnswer
 
@@ -42,6 +45,9 @@ PLAIN_CALL = frozenset({"name", "arguments", "_meta"})
 
 OF_THE_HOP = frozenset({META_VERSION, META_CAPABILITIES, META_CLIENT, META_LOG_LEVEL, "progressToken"})
 """Members of `_meta` that concern the client's connection alone."""
+
+Answering = Callable[[Call, Entry, UpstreamAnswer | Wanted], Answer]
+"""What becomes of what came back from a server."""
 
 Challenge = Callable[[Endpoint, str, tuple[str, ...]], tuple[str, str]]
 """The header that asks for a better token: for this endpoint, because of this error, with these scopes."""
@@ -59,6 +65,7 @@ class Relay:
     argument_key: bytes
     peers: Peers
     challenge: Challenge
+    task_ids: TaskIds
 
     async def call_tool(self, call: Call) -> Answer | None:
         params = call.message.params
@@ -79,7 +86,8 @@ class Relay:
             call.trail.outcome = refused.reason.name
             return Answer(200, JSON, tool_error(refused, call.message.id, call.message.era, call.view.server_info))
         granted = self._admit(call, entry, arguments)
-        refuse_task_alone(tool.definition, entry.revision, call.revision)
+        if "execution" in tool.definition:
+            refuse_task_alone(tool.definition, entry.revision, call.revision)
         mirrored = mirrored_headers(tool, arguments, call.arrival) if call.message.era is Era.MODERN else ()
         return await self._relay(call, entry, granted, travelling(params, {"name": tool.name, "arguments": arguments}), mirrored)
 
@@ -120,6 +128,15 @@ class Relay:
         self._digest(call, params.get("argument"))
         return await self._relay(call, entry, self._admit(call, entry, {}), travelling(params, {}))
 
+    async def ask_about(
+        self, call: Call, entry: Entry, arguments: Mapping[str, Any], params: Mapping[str, Any], answering: Answering
+    ) -> Answer | None:
+        """A request about what a call with these arguments began: decided as that call would be now."""
+        self._may_see(call, entry)
+        refuse_tasks_across(call.message.method, params, entry.revision, call.revision)
+        self._digest(call, arguments)
+        return await self._relay(call, entry, self._admit(call, entry, arguments), params, answering=answering)
+
     def _may_see(self, call: Call, entry: Entry) -> None:
         """What a caller may not even list answers like a name that does not exist."""
         means(call.trail, entry.server, entry.name, entry.pin_digest, entry.effect)
@@ -149,7 +166,15 @@ class Relay:
             raise Refused(Reason.INSUFFICIENT_SCOPE, {"scopes": sorted(entry.scopes)}, headers=(challenge,))
         return permit(trail.call_id, call.caller, entry.server, changes_things=entry.changes_things)
 
-    async def _relay(self, call: Call, entry: Entry, granted: Permit, params: Mapping[str, Any], mirrored: Any = ()) -> Answer | None:
+    async def _relay(
+        self,
+        call: Call,
+        entry: Entry,
+        granted: Permit,
+        params: Mapping[str, Any],
+        mirrored: Any = (),
+        answering: Answering | None = None,
+    ) -> Answer | None:
         message, trail = call.message, call.trail
         call.reply.may_wait()
         self.admission.call(entry.server)
@@ -188,6 +213,8 @@ class Relay:
             if legacy:
                 self.peers.finish(call.peer, message.id, call.reply)
             self.admission.called(entry.server)
+        if answering is not None:
+            return answering(call, entry, answered)
         return self._answer(call, entry, answered)
 
     def _answer(self, call: Call, entry: Entry, answered: UpstreamAnswer | Wanted) -> Answer:
@@ -202,9 +229,25 @@ class Relay:
         members, revision = answered.result or {}, call.revision
         if server != revision:
             members = translated_result(members, message.method, server, revision)
+        elif "taskId" in members and members.get("resultType") == IS_TASK:
+            return self._begun(call, entry, members)
         result, is_error = relayed(members, message.era, message.method, info)
         trail.outcome = "tool_error" if is_error else "answered"
         return Answer(200, JSON, encode({"jsonrpc": "2.0", "id": message.id, "result": result}))
+
+    def _begun(self, call: Call, entry: Entry, members: Mapping[str, msgspec.Raw]) -> Answer:
+        """A call that became a task, under an id of the gateway's own."""
+        if call.message.method != "tools/call" or TASKS not in may_ask(call, entry).get("extensions", ()):
+            raise Refused(Reason.UPSTREAM_BROKE_PROTOCOL, note="a task that nobody declared")
+        arguments = call.message.params.get("arguments") or {}
+        task = task_of(entry.server.name, entry.name, arguments, call.trail.call_id, server_id_of(members))
+        told = relayed_task(members, call.view.server_info) or {}
+        told["taskId"] = self.task_ids.seal(task, call.caller, call.endpoint.path)
+        wanted = self.rounds.wanted_by_task(call, entry, members)
+        if wanted is not None:
+            told["inputRequests"] = wanted
+        call.trail.outcome = "task"
+        return Answer(200, JSON, answer_bytes(call.message.id, encode(told)))
 
     def _least_level(self, call: Call) -> str:
         """The least severity of log messages to pass on; empty for none. A modern client gets only what it asked for in this request."""

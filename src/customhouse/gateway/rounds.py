@@ -22,7 +22,7 @@ from customhouse.core.catalogue import Entry
 from customhouse.core.manifest import Era
 from customhouse.core.permit import Permit
 from customhouse.core.protocol import elicitation
-from customhouse.core.protocol.capabilities import declared
+from customhouse.core.protocol.capabilities import TASKS, declared, without_tasks
 from customhouse.core.protocol.interaction import (
     InputRequired,
     Question,
@@ -32,12 +32,14 @@ from customhouse.core.protocol.interaction import (
     problem_of,
     questions_of_error,
     read_input_required,
+    read_questions,
     read_responses,
     retried,
     translated_question,
 )
 from customhouse.core.protocol.requeststate import Parked, ServersOwn, bound_to
-from customhouse.core.protocol.revisions import ASKS_FOR_INPUT, ERA_OF, META_CAPABILITIES, NEWEST_LEGACY, NEWEST_MODERN
+from customhouse.core.protocol.revisions import ASKS_FOR_INPUT, ERA_OF, META_CAPABILITIES, NEWEST_LEGACY, NEWEST_MODERN, OF_TASKS
+from customhouse.core.protocol.taskid import has_room
 from customhouse.core.protocol.translation import URL_ELICITATION_REQUIRED
 from customhouse.core.refusal import Reason, Refused
 from customhouse.gateway.bridging import BridgedCall, Finished
@@ -50,6 +52,9 @@ from customhouse.ports.traffic import Ask, Clock, UpstreamAnswer, Upstreams
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.25, 5.0
 """Between a result that only gives a state, or a page that is open already, and asking the server again; doubled each time."""
+
+DECLARING = ASKS_FOR_INPUT | OF_TASKS
+"""Requests for which a server is told what the client can do."""
 
 Bridged = BridgedCall[UpstreamAnswer]
 
@@ -69,15 +74,20 @@ class Wanted(msgspec.Struct, frozen=True, gc=False):
 
 
 def may_ask(call: Call, entry: Entry) -> Mapping[str, Any]:
-    """What the client declared, in the modern form, as far as the server of this call may use it."""
+    """What the client declared, in the modern form, as far as the server of this call may use it.
+
+    Tasks are declared within one revision alone, and only where the id of a task has room for the call's arguments.
+    """
     message = call.message
     if message.era is Era.LEGACY:
         found: Mapping[str, Any] = call.session.capabilities if call.session is not None else {}
     else:
         said = message.meta[META_CAPABILITIES]
         found = declared(said, message.revision) if said else {}
-    if not found or message.method not in ASKS_FOR_INPUT:
+    if not found or message.method not in DECLARING:
         return {}
+    if TASKS in found.get("extensions", ()) and (entry.revision != call.revision or not has_room(message.params.get("arguments"))):
+        found = without_tasks(found)
     crosses = ERA_OF.get(entry.revision, Era.MODERN) is not call.message.era
     return {} if crosses and not entry.server.bridges else found
 
@@ -99,7 +109,7 @@ class Rounds:
 
     def ask(self, call: Call, entry: Entry, granted: Permit, ask: Ask, passing: Passing) -> Coroutine[Any, Any, UpstreamAnswer | Wanted]:
         """The server's answer, or what the client has to give first. Raises `Refused`."""
-        if not ask.capabilities and "requestState" not in call.message.params:
+        if (not ask.capabilities and "requestState" not in call.message.params) or ask.method in OF_TASKS:
             return self.upstreams.call(granted, ask, passing)
         if call.message.era is Era.LEGACY:
             return self._ask_for_legacy(call, entry, granted, ask, passing)
@@ -226,6 +236,17 @@ class Rounds:
         until = self.clock.monotonic() + self.limits.answer_timeout_seconds
         handle = self.parking.park(bridged, call.caller.context_digest, until)
         return Wanted(asked, self._sealed(Parked(self.replica, handle), rounds + 1, bound))
+
+    def wanted_by_task(self, call: Call, entry: Entry, members: Mapping[str, msgspec.Raw]) -> dict[str, Any] | None:
+        """The `inputRequests` of a modern server's task, as its client is asked; None where it wants nothing.
+
+        Raises `Refused` UPSTREAM_BROKE_PROTOCOL for what the client did not declare with this request.
+        """
+        if "inputRequests" not in members:
+            return None
+        declared_by = may_ask(call, entry)
+        questions = read_questions(members["inputRequests"], declared_by)
+        return {key: self._asked(call, entry, question, call.revision, declared_by) for key, question in questions.items()}
 
     def _asked(self, call: Call, entry: Entry, question: Question, server: str, declared_by: Mapping[str, Any]) -> Question:
         return self._named(translated_question(question, server, call.revision, declared_by, ""), entry)

@@ -100,6 +100,13 @@ def _told_parts(name: str, parts: dict[str, Any], server: str) -> dict[str, Any]
     return {}
 
 
+def without_tasks(capabilities: Capabilities) -> dict[str, Any]:
+    """What `declared` gave, for a call that must not become a task."""
+    kept = {name: value for name, value in capabilities.items() if name != "extensions"}
+    extensions = {name: value for name, value in capabilities.get("extensions", {}).items() if name != TASKS}
+    return {**kept, "extensions": extensions} if extensions else kept
+
+
 def required_of_client(error: Mapping[str, Any]) -> dict[str, Any]:
     """What a modern server's `-32021` misses, as far as a modern client could declare it through the gateway; empty: nothing of it."""
     data = error.get("data")
@@ -122,17 +129,15 @@ _OFFERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 def offered(capabilities: Capabilities, server: str, client: str) -> dict[str, Any]:
     """What a server declared in its revision, as a client of a revision may be told.
 
-    Change notifications and subscriptions are offered in both eras: the gateway turns one form into the other. The `tasks` of 2025-11-25
-    reach clients of that revision, the tasks extension modern ones. A server of 2024-11-05 may complete arguments and has no word for it:
-    the method stays callable, but nothing is promised.
+    Change notifications and subscriptions are offered in both eras: the gateway turns one form into the other. The tasks
+    extension reaches modern clients, the `tasks` of 2025-11-25 nobody: they are not relayed. A server of 2024-11-05 may complete arguments
+    and has no word for it: the method stays callable, but nothing is promised.
     """
     told: dict[str, Any] = {}
     for name, (since, switches) in _OFFERS.items():
         said = capabilities.get(name)
         if type(said) is dict and client >= since:
             told[name] = {switch: True for switch in switches if said.get(switch) is True}
-    if server == client == "2025-11-25" and type(capabilities.get("tasks")) is dict:
-        told["tasks"] = capabilities["tasks"]
     extensions = _extensions(capabilities, server)
     if ERA_OF[client] is Era.LEGACY:
         extensions.pop(TASKS, None)

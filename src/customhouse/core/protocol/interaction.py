@@ -71,12 +71,18 @@ def read_input_required(members: Mapping[str, msgspec.Raw], method: str, declare
     state = _strictly(members["requestState"]) if "requestState" in members else None
     if "requestState" in members and (type(state) is not str or len(state) > MAX_STATE_CHARACTERS):
         raise _broken(f"requestState that is not text of at most {MAX_STATE_CHARACTERS} characters")
-    asked = _strictly(members["inputRequests"]) if "inputRequests" in members else {}
-    if type(asked) is not dict or len(asked) > MAX_QUESTIONS:
-        raise _broken(f"inputRequests that are not an object of at most {MAX_QUESTIONS} members")
+    asked = read_questions(members["inputRequests"], declared) if "inputRequests" in members else {}
     if not asked and state is None:
         raise _broken("input_required without inputRequests and requestState")
-    return InputRequired({key: _read_question(value, declared) for key, value in asked.items()}, state)
+    return InputRequired(asked, state)
+
+
+def read_questions(input_requests: msgspec.Raw, declared: Mapping[str, Any]) -> dict[str, Question]:
+    """The questions of `inputRequests`, of a result that asks or of a task, by their keys. Raises `Refused` UPSTREAM_BROKE_PROTOCOL."""
+    asked = _strictly(input_requests)
+    if type(asked) is not dict or len(asked) > MAX_QUESTIONS:
+        raise _broken(f"inputRequests that are not an object of at most {MAX_QUESTIONS} members")
+    return {key: _read_question(value, declared) for key, value in asked.items()}
 
 
 def _read_question(value: object, declared: Mapping[str, Any]) -> Question:

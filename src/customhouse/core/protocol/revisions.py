@@ -38,14 +38,17 @@ _BOTH = frozenset(
     }
 )
 
+OF_TASKS = frozenset({"tasks/get", "tasks/update", "tasks/cancel"})
+"""Requests about a task of the tasks extension, SEP-2663."""
+
 OFFERED = {
     Era.LEGACY: _BOTH | {"initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"},
-    Era.MODERN: _BOTH | {"server/discover", "subscriptions/listen"},
+    Era.MODERN: _BOTH | OF_TASKS | {"server/discover", "subscriptions/listen"},
 }
 """Requests that the gateway answers."""
 
-NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
-"""The parameter that `Mcp-Name` repeats (2026-07-28, basic/transports/streamable-http, Request Metadata)."""
+NAMED_BY = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"} | dict.fromkeys(OF_TASKS, "taskId")
+"""The parameter that `Mcp-Name` repeats (2026-07-28, basic/transports/streamable-http, Request Metadata; the tasks extension)."""
 
 CACHEABLE = frozenset({"server/discover", "tools/list", "prompts/list", "resources/list", "resources/templates/list", "resources/read"})
 """Results that must carry `ttlMs` and `cacheScope` in the modern era (2026-07-28, server/utilities/caching)."""
