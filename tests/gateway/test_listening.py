@@ -555,3 +555,21 @@ async def test_each_resource_of_a_filter_counts_against_the_rate_of_its_caller()
             await asyncio.sleep(0.01)
     assert len(back.told[0]["params"]["notifications"]["resourceSubscriptions"]) == 30
     await end(open_, back)
+
+
+async def test_a_subscription_on_its_way_is_a_call_in_flight_at_its_server(world: World) -> None:
+    going_on = asyncio.Event()
+
+    async def slow(_: Ask, __: Listener) -> UpstreamAnswer:
+        await going_on.wait()
+        return result({})
+
+    world.servers.script = slow
+    session = await world.open_session()
+    first = asyncio.create_task(world.say(session, "resources/subscribe", {"uri": "note://by/1"}))
+    second = asyncio.create_task(world.say(session, "resources/subscribe", {"uri": "note://by/2"}, 2))
+    await world.servers.reached_twice.wait()
+    assert (await world.say(session, "resources/subscribe", {"uri": "note://by/3"}, 3)).refusal == "BUSY"
+    going_on.set()
+    assert [(await one).result for one in (first, second)] == [{}, {}]
+    assert (await world.say(session, "resources/subscribe", {"uri": "note://by/3"}, 3)).result == {}

@@ -185,7 +185,11 @@ class Listening:
         if not can_subscribe(call, entry):
             raise Refused(Reason.UNKNOWN_METHOD)
         deadline = since + entry.call_timeout_seconds
-        await self._ears.take(ear, granted, Ask("resources/subscribe", {"uri": entry.name}, call.message.era, deadline))
+        self._admission.call(entry.server)
+        try:
+            await self._ears.take(ear, granted, Ask("resources/subscribe", {"uri": entry.name}, call.message.era, deadline))
+        finally:
+            self._admission.called(entry.server)
 
     async def downlink(self, session: Session, caller: Caller, reply: Reply, stream: str, trail: Record) -> None:
         """The stream of a GET: what happens outside of calls, until the client leaves or the session ends."""

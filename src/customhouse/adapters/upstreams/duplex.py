@@ -63,9 +63,14 @@ SETTLE_SECONDS = 1.0
 TAKE_IN_SECONDS = 0.1
 """How long a server that asked at once gets to make use of the answer: the reference server for files looks at each folder first."""
 
+LATE_SECONDS = 5.0
+"""How long after an answer a server may still log about its call; meanwhile no call of another conversation is told what it logs."""
+
 _HEAD = b'{"jsonrpc":"2.0","id":'
 _OF_ONE_CALL = frozenset({"notifications/message", "notifications/elicitation/complete"})
 _OWN_FAULT = OWN_HOP - MODERN_ERRORS
+_CALLS = frozenset({"tools/call", "prompts/get", "resources/read", "completion/complete"})
+"""Requests of callers; whatever else is asked is the gateway's own affair, and nobody's secret."""
 _RANK = {level: rank for rank, level in enumerate(LOG_LEVELS)}
 _encode = msgspec.json.Encoder().encode
 _decode_batch = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -110,6 +115,8 @@ class Conversation:
         self._ids = itertools.count(1)
         self._pending: dict[int, Pending] = {}
         self._unfinished: OrderedDict[int, float] = OrderedDict()
+        self._ended: OrderedDict[str, float] = OrderedDict()
+        """When the last call of each conversation ended, of those that ended lately."""
         self._unwatched: set[int] = set()
         self._level = len(LOG_LEVELS)
         self._noise_allowed = BURST_MESSAGES
@@ -161,6 +168,15 @@ class Conversation:
         finally:
             del self._pending[own_id]
             pending.close()
+            if ask.method in _CALLS:
+                self._note_end(ask.conversation)
+
+    def _note_end(self, conversation: str) -> None:
+        now = self._monotonic()
+        self._ended[conversation] = now
+        self._ended.move_to_end(conversation)
+        while next(iter(self._ended.values())) + LATE_SECONDS <= now:
+            self._ended.popitem(last=False)
 
     def _framed(self, own_id: int, ask: Ask) -> bytes:
         params: dict[str, Any] = dict(ask.params)
@@ -341,7 +357,7 @@ class Conversation:
             else:
                 self.dropped += 1
         elif method in _OF_ONE_CALL:
-            if (only := self._only()) is not None:
+            if (only := self._only()) is not None and not self._others_lately(only.ask.conversation):
                 self.dropped += only.hear(method, params, size_bytes)
             else:
                 self.dropped += 1
@@ -359,6 +375,11 @@ class Conversation:
             return None
         (only,) = self._pending.values()
         return only
+
+    def _others_lately(self, conversation: str) -> bool:
+        """Whether a call of another conversation ended so lately that the server may still speak of it."""
+        since = self._monotonic() - LATE_SECONDS
+        return any(at > since and other != conversation for other, at in self._ended.items())
 
     def _question(self, message_id: str | int, method: str, params: dict[str, Any]) -> None:
         """MCP 2025-11-25, client features: what was not declared is answered with -32601, a mode that was not with -32602."""
