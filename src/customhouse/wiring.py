@@ -70,7 +70,7 @@ log = logging.getLogger(__name__)
 SERVER_INFO = {"name": "customhouse", "title": "Customhouse", "version": __version__}
 
 
-COLLECT_AFTER = (10_000, 20, 50)
+COLLECT_AFTER = (5_000, 20, 50)
 """New objects before the youngest are looked through, and generations before their elders: calls leave no cycles, so rarely will do."""
 
 

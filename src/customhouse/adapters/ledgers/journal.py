@@ -44,7 +44,7 @@ from customhouse.ports.traffic import Clock
 Draft = tuple[Record, bytes]
 """A record and the bytes of it that are written."""
 
-SYNC_EVERY_BYTES = 4 * 1024 * 1024
+SYNC_EVERY_BYTES = 2 * 1024 * 1024
 """Records that need no sync are synced at the latest with this many bytes: it bounds what a power failure can take."""
 MAX_BATCH_BYTES = 1024 * 1024
 """A batch is closed when it has grown past this."""
