@@ -6,6 +6,7 @@ import json
 import os
 import re
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from tests.ledgers.writing import records_in
 from tests.sandboxes.programs import INTERPRETER, processes_with
 
 PROGRAM = Path(__file__).parent / "endings_program.py"
+COUNTING = Path(__file__).parent / "counting_gateway.py"
 MODERN, LEGACY = "2026-07-28", "2025-11-25"
 WAITS_SECONDS = 15.0
 ANSWER_SECONDS = 1.0
@@ -78,7 +80,8 @@ class Front(Running):
         for name, way_in in definitions.items():
             (directory / "servers" / f"{name}.yaml").write_text(json.dumps(about | way_in))
             self.customhouse("servers", "pin", name)
-        serve = [sys.executable, "-m", "customhouse", "serve", "--dir", str(directory)]
+        self._counts = directory / "counts.json"
+        serve = [sys.executable, str(COUNTING), str(self._counts), str(directory)]
         super().__init__(serve, self.environment, directory / "gateway.log", self._is_ready)
 
     @cache
@@ -126,6 +129,13 @@ class Front(Running):
             except FileNotFoundError:
                 continue
         return sorted(found)
+
+    def counts(self) -> Counter[str]:
+        """Objects inside the process, by class."""
+        self._counts.unlink(missing_ok=True)
+        self.process.send_signal(signal.SIGUSR1)
+        until(self._counts.exists)
+        return Counter(json.loads(self._counts.read_text()))
 
     @property
     def children(self) -> int:
@@ -277,9 +287,7 @@ class World:
         self._before = len(self.front.records)
 
     def _standing(self) -> tuple[Counter[str], int]:
-        for server in self.servers.values():
-            server.hang_up()
-        until(lambda: not any(server.connections for server in self.servers.values()))
+        until(lambda: not any(server.hang_up() for server in self.servers.values()))
         return Counter(self.front.descriptors), self.front.children
 
     def left_behind(self) -> str:

@@ -81,11 +81,13 @@ class StagedServer(socketserver.ThreadingTCPServer):
         self.down = True
         self.hang_up()
 
-    def hang_up(self) -> None:
-        """Close every connection."""
-        for connection in list(self.connections):
+    def hang_up(self) -> int:
+        """Close every connection; how many there were."""
+        found = list(self.connections)
+        for connection in found:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+        return len(found)
 
     def next_held(self) -> Held:
         return self.held.get(timeout=WAITS_SECONDS)

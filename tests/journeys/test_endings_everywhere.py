@@ -2,17 +2,20 @@
 
 import os
 import signal
+import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.journeys.endings_kit import YES, Caller, World, until, world
+from tests.journeys.endings_kit import YES, Caller, Posted, World, until, world
 from tests.journeys.endings_server import Held
 
 PLAIN = ("unread", "half", "stream")
 ASKED = ("asking", "answered", "late")
 ERAS = ("legacy", "modern")
+CROWD = 320
 
 
 @pytest.fixture(scope="module")
@@ -163,3 +166,71 @@ def test_a_legacy_client_that_leaves_for_good_ends_the_call_at_the_server(here: 
         assert_server_noticed(call, noted)
     assert here.outcomes() in (["cancelled"], ["caller_left"])  # a connection that is half closed is not known to be gone
     assert_works(here, server, "legacy")
+
+
+def test_whom_nobody_answers_is_told_so_and_ended_if_that_does_not_help(here: World) -> None:
+    noted, finished = here.noted("cancelled"), here.servers["legacy"].finished
+    stubborn = Underway(here, "legacy", "modern", "asking")
+    for server in ("legacy", "child"):
+        assert asked(here, server, "modern").answer()["result"]["resultType"] == "input_required"
+    for server in ("legacy", "child", "modern"):
+        posted = asked(here, server, "legacy")
+        posted.until("elicitation/create")
+        posted.leave()
+    assert stubborn.held is not None
+    assert stubborn.held.gone.wait(15)
+    until(lambda: stubborn.held and stubborn.held.message_id in here.servers["legacy"].cancelled)
+    assert here.servers["legacy"].finished == finished + 2
+    assert here.noted("cancelled") == noted
+    assert Counter(here.outcomes()) == {"input_required": 3, "answered": 3}
+    for server in ("legacy", "child", "modern"):
+        assert_works(here, server, "modern")
+        assert_works(here, server, "legacy")
+
+
+def asked(here: World, server: str, era: str) -> Posted:
+    """A call of a tool that asks once and ends when it is answered, whatever the answer is."""
+    return Caller(here.front, server, modern=era == "modern").work(ask=True)
+
+
+ABORTED = [("modern", "modern"), ("legacy", "modern"), ("modern", "legacy"), ("legacy", "legacy")]
+
+
+def abort(here: World, number: int) -> None:
+    """One call that comes to nothing, each one differently from the one before."""
+    (server, era), stage = ABORTED[number % 4], ("unread", "stream", "asking", "answered")[number // 4 % 4]
+    call = Underway(here, server, era, stage)
+    if number // 16 % 2 and call.held is not None:
+        call.held.kill()
+    call.posted.leave()
+    call.caller.hang_up()
+
+
+def test_a_crowd_of_calls_that_come_to_nothing_leaves_no_object_behind(here: World) -> None:
+    for number in range(32):
+        abort(here, number)
+    settled(here)
+    before = here.front.counts()
+    for number in range(CROWD):
+        abort(here, number)
+    settled(here)
+    print(here.front.counts() - before)
+    assert not here.front.counts() - before
+
+
+def settled(here: World) -> None:
+    """Bridged calls that nobody took up have ended, and so has everything else."""
+    here.outcomes()
+    time.sleep(9)
+    until(lambda: not here.left_behind(), here.left_behind)
+
+
+def test_all_of_it_is_in_a_ledger_that_verifies(here: World) -> None:
+    here.front.stop()
+    here.front.customhouse("audit", "verify")
+    records = here.front.records
+    closings = Counter(record.call_id for record in records if record.kind == "closing")
+    assert set(closings.values()) == {1}
+    assert {record.call_id for record in records if record.kind == "intent"} <= closings.keys()
+    assert not [record for record in records if record.outcome in ("unknown", "GATEWAY_BROKE")]
+    assert not here.programs()

@@ -42,7 +42,7 @@ from customhouse.core.protocol.revisions import ASKS_FOR_INPUT, ERA_OF, META_CAP
 from customhouse.core.protocol.taskid import has_room
 from customhouse.core.protocol.translation import URL_ELICITATION_REQUIRED
 from customhouse.core.refusal import Reason, Refused
-from customhouse.gateway.bridging import BridgedCall, Finished
+from customhouse.gateway.bridging import BridgedCall, Finished, declined
 from customhouse.gateway.call import Call
 from customhouse.gateway.parking import Parking
 from customhouse.gateway.passing import Passing
@@ -320,11 +320,12 @@ class BridgedPassing:
         self.handed: dict[str, Question] = {}
         """The questions that are with the client."""
         self.revision = NEWEST_LEGACY
-        self._bridged: Bridged
+        self._bridged: weakref.ref[Bridged]
+        """Weak, since this listener is kept for as long as somebody holds the call."""
 
     def of(self, bridged: Bridged) -> "BridgedPassing":
         """This listener, whose questions are those of a call."""
-        self._bridged = bridged
+        self._bridged = weakref.ref(bridged)
         return self
 
     def asked_with(self, call: Call) -> Ask:
@@ -343,4 +344,5 @@ class BridgedPassing:
     async def ask(self, method: str, params: dict[str, Any], revision: str) -> dict[str, Any]:
         """See `ports.traffic.Listener`."""
         self.revision = revision
-        return await self._bridged.ask(method, params)
+        bridged = self._bridged()
+        return declined(method) if bridged is None else await bridged.ask(method, params)

@@ -155,6 +155,9 @@ class Carrier:
 
     def _end(self, _: object = None) -> None:
         self.ended = True
+        # A cancelled task holds every frame it went through, and these the call that leads to this carrier. Values that the collector does
+        # not look at are among them, so such a ring would stay for good.
+        self.task = self._waits_for = None
         self._others.discard(self)
 
 
