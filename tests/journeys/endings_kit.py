@@ -42,7 +42,7 @@ LIMITS = {
     "burst_per_tenant": 100_000,
 }
 WAIVED = [{"rule": "unauthenticated-writes", "reason": "The server is the test's own.", "granted_by": "tester"}]
-CAN = {"elicitation": {"form": {}}}
+CAN: dict[str, Any] = {"elicitation": {"form": {}}}
 YES = {"action": "accept", "content": {"yes": True}}
 
 ids = itertools.count(1)
