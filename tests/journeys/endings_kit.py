@@ -84,7 +84,7 @@ class Front(Running):
         serve = [sys.executable, str(COUNTING), str(self._counts), str(directory)]
         super().__init__(serve, self.environment, directory / "gateway.log", self._is_ready)
 
-    @cache
+    @cache  # noqa: B019 - it lives as long as the tests
     def token(self, person: str) -> str:
         """A token of somebody."""
         words = ["--as", person, "--group", "eng", "--dir", str(self.directory)]

@@ -41,10 +41,6 @@ def assert_works(here: World, server: str, era: str, person: str = "alice") -> N
     caller.hang_up()
 
 
-def test_warm(here: World) -> None:
-    assert here.outcomes() == []
-
-
 class Underway:
     """A call at a stage."""
 
@@ -213,7 +209,7 @@ def test_a_crowd_of_calls_that_come_to_nothing_leaves_no_object_behind(here: Wor
     for number in range(CROWD):
         abort(here, number)
     until(lambda: not here.left_behind(), here.left_behind)
-    until(lambda: not here.front.counts().keys() & OF_CALLS, lambda: here.front.counts())
+    until(lambda: not here.front.counts().keys() & OF_CALLS, here.front.counts)
 
 
 def test_all_of_it_is_in_a_ledger_that_verifies(here: World) -> None:
