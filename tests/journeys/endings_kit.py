@@ -42,7 +42,7 @@ LIMITS = {
     "burst_per_tenant": 100_000,
 }
 WAIVED = [{"rule": "unauthenticated-writes", "reason": "The server is the test's own.", "granted_by": "tester"}]
-CAN = {"elicitation": {"form": {}}}
+CAN: dict[str, Any] = {"elicitation": {"form": {}}}
 YES = {"action": "accept", "content": {"yes": True}}
 
 ids = itertools.count(1)
@@ -84,7 +84,7 @@ class Front(Running):
         serve = [sys.executable, str(COUNTING), str(self._counts), str(directory)]
         super().__init__(serve, self.environment, directory / "gateway.log", self._is_ready)
 
-    @cache
+    @cache  # noqa: B019 - it lives as long as the tests
     def token(self, person: str) -> str:
         """A token of somebody."""
         words = ["--as", person, "--group", "eng", "--dir", str(self.directory)]

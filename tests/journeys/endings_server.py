@@ -1,8 +1,8 @@
 """An MCP server over HTTP in threads that stops at a named stage of a call, so that a test can end either side there.
 
-`work(stop, ask)` is its one tool. It stops at `unread` (the request is read, nothing is sent), `half` (half of a JSON answer is out), `stream`
-(a stream with progress is open), `asking` (a question is out), `answered` (its answer is here, nothing else happened) or `late` (and progress
-is out after it). A modern server asks with a result, so it stands at no stage while its question is open.
+`work(stop, ask)` is its one tool. It stops at `unread` (the request is read, nothing is sent), `half` (half of a JSON answer is out),
+`stream` (a stream with progress is open), `asking` (a question is out), `answered` (its answer is here, nothing else happened) or `late`
+(and progress is out after it). A modern server asks with a result, so it stands at no stage while its question is open.
 """
 
 import json
@@ -67,7 +67,7 @@ class StagedServer(socketserver.ThreadingTCPServer):
         self.port: int = self.server_address[1]
         self.held: queue.Queue[Held] = queue.Queue()
         self.cancelled: list[Any] = []
-        self.answers: dict[str, "queue.Queue[dict[str, Any]]"] = {}
+        self.answers: dict[str, queue.Queue[dict[str, Any]]] = {}
         self.connections: set[socket.socket] = set()
         self.down = False
         self.finished = 0
