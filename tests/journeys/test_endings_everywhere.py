@@ -15,7 +15,7 @@ PLAIN = ("unread", "half", "stream")
 ASKED = ("asking", "answered", "late")
 ERAS = ("legacy", "modern")
 CROWD = 2_000
-OF_CALLS = {"BridgedCall", "BridgedPassing", "AskingClient", "Passing", "Asked"}
+OF_CALLS = {"BridgedCall", "BridgedPassing", "AskingClient", "Passing", "Asked", "Call", "CallerReply"}
 
 
 @pytest.fixture(scope="module")

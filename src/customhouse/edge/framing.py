@@ -12,7 +12,7 @@ from customhouse.core.refusal import Reason, Refused
 from customhouse.gateway.arrival import Arrival, Passed
 
 
-class Request(Arrival, gc=False):
+class Request(Arrival):
     """One request as it is read; whole, it is what arrives at the exchange."""
 
     headers: dict[bytes, bytes] = msgspec.field(default_factory=dict)

@@ -23,7 +23,7 @@ class Passed:
         """The envelope that the head agreed with last."""
 
 
-class Arrival(msgspec.Struct, gc=False):
+class Arrival(msgspec.Struct):
     """A POST request at an MCP endpoint, whole and within the limits, its meaning unread."""
 
     path: str = ""

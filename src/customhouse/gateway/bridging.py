@@ -85,7 +85,7 @@ class Finished(msgspec.Struct, Generic[T], frozen=True, gc=False):
     answer: T
 
 
-class _Open(msgspec.Struct, frozen=True, gc=False):
+class _Open(msgspec.Struct, frozen=True):
     """A question nobody has answered."""
 
     question: Question

@@ -35,8 +35,9 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
         return len(self.body) + sum(map(len, self.rest))
 
 
-class Call(msgspec.Struct, gc=False):
-    """One request with everything the first steps established."""
+class Call(msgspec.Struct):
+    """One request with everything the first steps established. The collector looks into it: what it holds leads back to it by the frames
+    of a refusal's traceback."""
 
     message: Message
     caller: Caller
