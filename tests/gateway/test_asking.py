@@ -270,11 +270,12 @@ async def test_a_server_whose_bridge_is_off_is_told_that_nobody_can_be_asked() -
     assert world.servers.calls[0][1].capabilities == {}
 
 
+DEMAND = UpstreamAnswer(None, {"code": -32042, "message": "m", "data": {"elicitations": [{**PAGE, "elicitationId": "e"}]}}, "2025-11-25")
+"""A legacy server's answer until a person has been to a page."""
+
+
 async def test_a_page_that_a_legacy_server_demands_is_asked_for_and_the_call_made_anew(old: World) -> None:  # GW-28, GW-79
-    demand = UpstreamAnswer(
-        None, {"code": -32042, "message": "m", "data": {"elicitations": [{**PAGE, "elicitationId": "e"}]}}, "2025-11-25"
-    )
-    old.servers.script = in_turn(demand, done(revision="2025-11-25"))
+    old.servers.script = in_turn(DEMAND, done(revision="2025-11-25"))
     first = await old.ask_modern("tools/call", SEARCH, CAN_ALL)
     ((key, asked),) = first.result["inputRequests"].items()
     assert asked["params"]["url"] == PAGE["url"]
@@ -282,6 +283,18 @@ async def test_a_page_that_a_legacy_server_demands_is_asked_for_and_the_call_mad
     second = await old.ask_modern("tools/call", retry(first, SEARCH, key, {"action": "accept"}), CAN_ALL)
     assert text_of(second) == "done"
     assert len(old.servers.calls) == 2
+
+
+async def test_a_legacy_server_cannot_demand_a_page_for_ever(old: World) -> None:  # GW-71, GW-79
+    old.servers.script = in_turn(*[DEMAND] * 20)
+    back = await old.ask_modern("tools/call", SEARCH, CAN_ALL)
+    for _ in range(9):
+        (key,) = back.result["inputRequests"]
+        back = await old.ask_modern("tools/call", retry(back, SEARCH, key, {"action": "accept"}), CAN_ALL)
+    (key,) = back.result["inputRequests"]
+    last = await old.ask_modern("tools/call", retry(back, SEARCH, key, {"action": "accept"}), CAN_ALL)
+    assert last.refusal == "INPUT_NOT_GIVEN"
+    assert len(old.servers.calls) == 11
 
 
 # A legacy client

@@ -63,6 +63,7 @@ CROSSING: Final = (
         tests=(
             "core/test_translation_interaction.py::test_a_state_alone_and_questions_alone_are_enough",
             "gateway/test_asking.py::test_a_state_without_questions_is_sent_again_after_a_pause",
+            "gateway/test_asking.py::test_a_legacy_server_cannot_demand_a_page_for_ever",
             "gateway/test_asking.py::test_a_server_cannot_ask_for_ever",
         ),
     ),
@@ -154,6 +155,7 @@ CROSSING: Final = (
         tests=(
             "core/test_translation_interaction.py::test_pages_that_an_error_asks_for_become_questions_without_ids",
             "gateway/test_asking.py::test_a_page_that_a_legacy_server_demands_is_asked_for_and_the_call_made_anew",
+            "gateway/test_asking.py::test_a_legacy_server_cannot_demand_a_page_for_ever",
         ),
     ),
     Requirement(

@@ -218,11 +218,7 @@ class Rounds:
         finally:
             listener.now = None
         if isinstance(outcome, Finished):
-            required = _required(outcome.answer, listener.asked_with(call))
-            if required is None:
-                return outcome.answer
-            asked = {key: self._asked(call, entry, q, NEWEST_MODERN, may_ask(call, entry)) for key, q in required.questions.items()}
-            return Wanted(asked, self._sealed(ServersOwn(required.state), rounds + 1, bound))
+            return self._passed_on(call, entry, listener.asked_with(call), outcome.answer, bound, rounds)
         try:
             self._bound_rounds(rounds + 1)
             listener.handed = {one.key: Question(one.method, one.params) for one in outcome}
