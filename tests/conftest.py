@@ -2,7 +2,8 @@
 
 Connections reach loopback only (`--allow-hosts` in pyproject.toml). In the folders of pure code no socket can be made at all;
 sockets of the Unix family stay, since an event loop wakes itself through a pair of them. A single test opens its door with
-`@pytest.mark.enable_socket`.
+`@pytest.mark.enable_socket`. Those folders run first: a socket is closed for the whole process, so a server that a fixture of
+another folder still runs in a thread could not accept a connection and would die of it.
 """
 
 from pathlib import Path
@@ -19,10 +20,16 @@ settings.load_profile("repeatable")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Close the network for the folders of pure code."""
+    """Close the network for the folders of pure code, and run them before anything has opened it."""
     for item in items:
-        if folder_of(item.path) in CLOSED:
+        if closed(item):
             item.add_marker(pytest.mark.disable_socket)
+    items.sort(key=lambda item: not closed(item))
+
+
+def closed(item: pytest.Item) -> bool:
+    """Whether the test stands in a folder of pure code."""
+    return folder_of(item.path) in CLOSED
 
 
 def folder_of(path: Path) -> str:

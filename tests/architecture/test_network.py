@@ -29,3 +29,9 @@ def test_a_test_can_ask_for_a_socket_of_its_own() -> None:
 def test_outside_the_pure_folders_only_loopback_is_reached(pytestconfig: pytest.Config) -> None:
     assert pytestconfig.getoption("--allow-hosts") == "127.0.0.0/8,::1,localhost"
     assert issubclass(SocketConnectBlockedError, RuntimeError)
+
+
+def test_pure_code_is_tested_before_a_server_of_another_test_can_run(request: pytest.FixtureRequest) -> None:
+    """Else its `accept` fails in a thread, whenever somebody happens to connect."""
+    blocked = [item.get_closest_marker("disable_socket") is not None for item in request.session.items]
+    assert blocked == sorted(blocked, reverse=True)
