@@ -22,7 +22,8 @@ PURE_LIBRARIES = {"cedarpy", "jsonschema_rs", "msgspec", "rfc8785"}
 
 SHELL = ("customhouse.edge.*", "customhouse.wiring", "customhouse.cli.*")
 DOORS = {
-    "cedarpy": ("customhouse.core.policy*",),
+    "alembic": ("customhouse.adapters.stores.*",),
+    "cedarpy": ("customhouse.core.policy*", "customhouse.core.operators"),
     "click": ("customhouse.cli.*",),
     "cryptography": ("customhouse.adapters.verifiers.*", "customhouse.adapters.sealers.*"),
     "httpcore2": ("customhouse.adapters.verifiers.*",),
@@ -34,7 +35,8 @@ DOORS = {
     "prometheus_client": ("customhouse.edge.*", "customhouse.adapters.telemetry.*"),
     "rfc8785": ("customhouse.core.*",),
     "rich": ("customhouse.cli.*",),
-    "starlette": ("customhouse.edge.*",),
+    "sqlalchemy": ("customhouse.adapters.stores.*",),
+    "starlette": ("customhouse.edge.*", "customhouse.console.*"),
     "uvicorn": SHELL,
     "uvloop": SHELL,
     "yaml": ("customhouse.config.*",),
