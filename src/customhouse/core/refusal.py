@@ -305,6 +305,33 @@ class Reason(enum.Enum):
     RESULT_TOO_LARGE = Row(Fault.UPSTREAM, False, 1413, 200, "The answer of the server is larger than allowed.", "Ask for less.")
     GATEWAY_BROKE = Row(Fault.GATEWAY, False, -32603, 500, "The gateway failed to handle this request.", "Tell the operator the trace id.")
 
+    # The operators' door.
+    NOT_YOUR_ROLE = Row(
+        Fault.CALLER, False, 1403, 403, "None of your roles allows this here.", "Ask an admin for a role, or somebody who has one."
+    )
+    NOTHING_OF_THAT_NAME = Row(Fault.CALLER, False, 1404, 404, "There is nothing of that name.", "List what there is.")
+    CONTENT_INVALID = Row(Fault.CALLER, False, 1422, 422, "What was sent cannot be governed as it is.", "See the findings.")
+    NOBODY_ANSWERS = Row(
+        Fault.CALLER,
+        False,
+        1422,
+        422,
+        "The definition leaves out who answers for the server.",
+        "Write the fields that are named; review_by lies in the future.",
+    )
+    STEP_NOT_ALLOWED = Row(
+        Fault.CALLER, False, 1409, 409, "From the state it is in, this step leads nowhere.", "Take one of the possible steps."
+    )
+    SELF_REVIEW = Row(Fault.CALLER, False, 1403, 403, "Whoever proposed something cannot review it.", "Ask somebody else.")
+    REVIEWS_MISSING = Row(Fault.CALLER, False, 1409, 409, "Not enough people accept it.", "Ask for the reviews that are missing.")
+    DIGEST_DIFFERS = Row(
+        Fault.CALLER, False, 1409, 409, "The digest is not that of the version.", "Look at the version again, then name its digest."
+    )
+    CHANGED_MEANWHILE = Row(Fault.CALLER, True, 1409, 409, "Somebody else changed it meanwhile.", "Look at it again.")
+    STORE_UNAVAILABLE = Row(
+        Fault.OPERATOR, True, 1503, 503, "The store of the control plane cannot be used.", "Tell the operator; the gateway goes on serving."
+    )
+
     @property
     def row(self) -> Row:
         row: Row = self.value
