@@ -7,6 +7,7 @@ or an unknown formula is refused, since somebody edited it by hand.
 """
 
 import contextlib
+import datetime
 import json
 import os
 import re
@@ -169,6 +170,17 @@ def _who_answers(definition: ServerDefinition) -> Iterator[Complaint]:
     return _filled_in(definition, ("owner", "contact", "tenant"), "Write it out: every server has an owner, a contact and a tenant.")
 
 
+def _review_day(definition: ServerDefinition) -> Iterator[Complaint]:
+    if not definition.review_by:
+        return
+    try:
+        day = datetime.date.fromisoformat(definition.review_by).isoformat()
+    except ValueError:
+        day = ""
+    if day != definition.review_by:
+        yield Complaint(("review_by",), "This is not a day.", "Write it as YYYY-MM-DD, for example 2027-06-30.")
+
+
 def _one_way_in(definition: ServerDefinition) -> Iterator[Complaint]:
     if definition.stdio is None and not definition.url:
         yield Complaint(("url",), "The key is missing.", "Add it: it holds the MCP endpoint. Or add `stdio`, for a program to be started.")
@@ -282,6 +294,7 @@ DEFINITION_RULES: Rules = {
     Waiver: (Rule((("rule",), ("reason",), ("granted_by",)), _waiver),),
     ServerDefinition: (
         Rule((("owner",), ("contact",), ("tenant",)), _who_answers),
+        Rule((("review_by",),), _review_day),
         Rule((("url",), ("stdio",), ("networks",), ("credential",)), _one_way_in),
         Rule((("url",),), _address),
         Rule((("networks",),), _networks),

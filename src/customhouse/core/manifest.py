@@ -134,6 +134,14 @@ class ServerDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """The tenant whose callers may be granted this server; everybody else sees nothing."""
     description: str = ""
     """One sentence for listings."""
+    on_call: str = ""
+    """Who is woken at night: a rotation, a pager address or a URL. The registry asks for it."""
+    classification: Literal["public", "internal", "confidential", "restricted"] | None = None
+    """How sensitive the data behind the server is at most. The registry asks for it."""
+    runbook: str = ""
+    """Where it is written what to do when the server misbehaves. The registry asks for it."""
+    review_by: str = ""
+    """The day (YYYY-MM-DD) by which the owner looks at the server again; afterwards it is suspended. The registry asks for it."""
     url: str = ""
     """The MCP endpoint: https, or http to loopback only. A server has either this or `stdio`."""
     stdio: StdioProgram | None = None
