@@ -1,0 +1,1 @@
+"""The operators' door: JSON API shared with the command line."""

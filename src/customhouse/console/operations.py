@@ -1,0 +1,225 @@
+"""The operations of the operators' API, bound to what carries them out."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Protocol
+
+import msgspec
+
+from customhouse.console import shapes
+from customhouse.console.routes import Asked, Operation, Query
+from customhouse.control.register import Register
+from customhouse.core.operators import EVERYWHERE, named
+from customhouse.core.refusal import Reason, Refused
+from customhouse.core.review import Kind, Step
+
+Page = Annotated[int, msgspec.Meta(ge=1, le=1_000)]
+After = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+KIND: Final = Query(Annotated[str, msgspec.Meta(pattern="^(server|policy|portal)$")], "", "Only this kind.")
+NAME: Final = Query(Annotated[str, msgspec.Meta(max_length=100)], "", "Only things of this name.")
+
+STEPS: Final[Mapping[str, Step]] = {step.value: step for step in (Step.WITHDRAW, Step.ACTIVATE, Step.DEPRECATE, Step.SUSPEND, Step.RETIRE)}
+
+
+class Captures(Protocol):
+    """Looks at what servers offer, on demand."""
+
+    def capture(self, asked: Asked) -> shapes.Captured:
+        """Look at the server of a version now."""
+
+    def accept(self, asked: Asked) -> shapes.VersionShown:
+        """Propose the version with the pin that the last look found."""
+
+
+class Evidence(Protocol):
+    """What the control plane knows from the audit log and from use."""
+
+    def inventory(self, asked: Asked) -> shapes.Inventory:
+        """What there is."""
+
+    def records(self, asked: Asked) -> shapes.Records:
+        """Entries of the audit log."""
+
+
+class Tenancy(Protocol):
+    """The tenants."""
+
+    def tenants(self, asked: Asked) -> shapes.Tenants:
+        """All that the operator may see."""
+
+    def create(self, asked: Asked) -> shapes.TenantShown:
+        """Create one."""
+
+
+def operations(register: Register, captures: Captures, evidence: Evidence, tenancy: Tenancy) -> tuple[Operation, ...]:
+    """The table."""
+    bound = _Bound(register)
+    version = "/versions/{kind}/{name}/{number}"
+    return (
+        Operation("GET", "/whoami", "whoAmI", "Who asks, and with which roles.", shapes.Myself, bound.myself),
+        Operation(
+            "GET",
+            "/versions",
+            "listVersions",
+            "The versions of everything, without contents.",
+            shapes.Versions,
+            bound.versions,
+            query={"kind": KIND, "name": NAME},
+        ),
+        Operation("GET", version, "showVersion", "One version with its content.", shapes.VersionShown, bound.version),
+        Operation(
+            "POST",
+            "/proposals",
+            "propose",
+            "Propose a content; what is proposed or served already is answered as it is.",
+            shapes.VersionShown,
+            bound.propose,
+            body=shapes.Proposal,
+            refusals=(409,),
+        ),
+        Operation(
+            "POST",
+            version + "/reviews",
+            "review",
+            "Accept or reject a version, by the digest of its content.",
+            shapes.VersionShown,
+            bound.review,
+            body=shapes.Verdict,
+            refusals=(409,),
+        ),
+        Operation(
+            "POST",
+            version + "/steps",
+            "step",
+            "Withdraw, activate, deprecate, suspend or retire a version.",
+            shapes.VersionShown,
+            bound.step,
+            body=shapes.StepTaken,
+            refusals=(409,),
+        ),
+        Operation(
+            "POST",
+            version + "/rollback",
+            "rollback",
+            "Serve the content of an earlier version again, byte for byte.",
+            shapes.VersionShown,
+            bound.rollback,
+            body=shapes.Because,
+            refusals=(409,),
+        ),
+        Operation(
+            "POST",
+            version + "/captures",
+            "capture",
+            "Look at what the server of a version offers now, and compare it with the pin.",
+            shapes.Captured,
+            captures.capture,
+            refusals=(409, 502),
+        ),
+        Operation(
+            "POST",
+            version + "/captures/proposals",
+            "proposeCapture",
+            "Propose the version with what the last look found.",
+            shapes.VersionShown,
+            captures.accept,
+            body=shapes.Accepted,
+            refusals=(409,),
+        ),
+        Operation(
+            "GET",
+            "/history",
+            "history",
+            "Who did what, when and why.",
+            shapes.History,
+            bound.history,
+            query={
+                "kind": KIND,
+                "name": NAME,
+                "after": Query(After, 0, "Only events with a larger sequence."),
+                "limit": Query(Page, 200, "At most so many."),
+            },
+        ),
+        Operation("GET", "/tenants", "listTenants", "The tenants.", shapes.Tenants, tenancy.tenants),
+        Operation(
+            "POST",
+            "/tenants",
+            "createTenant",
+            "Create a tenant.",
+            shapes.TenantShown,
+            tenancy.create,
+            body=shapes.NewTenant,
+            status=201,
+            refusals=(409,),
+        ),
+        Operation("GET", "/inventory", "inventory", "Servers, clients, and what needs attention.", shapes.Inventory, evidence.inventory),
+        Operation(
+            "GET",
+            "/audit",
+            "readAudit",
+            "The last entries of the audit log of your tenants.",
+            shapes.Records,
+            evidence.records,
+            query={"limit": Query(Page, 100, "At most so many.")},
+        ),
+    )
+
+
+class _Bound:
+    """The operations that are steps of the register."""
+
+    def __init__(self, register: Register) -> None:
+        self._register = register
+
+    def myself(self, asked: Asked) -> shapes.Myself:
+        caller = asked.caller
+        held = {tenant: self._register.roles(caller, tenant) for tenant in (caller.tenant, "")}
+        return shapes.Myself(
+            name=named(caller),
+            tenant=caller.tenant,
+            groups=list(caller.groups),
+            roles={tenant or EVERYWHERE: sorted(role.value for role in roles) for tenant, roles in held.items()},
+        )
+
+    def versions(self, asked: Asked) -> shapes.Versions:
+        kind = Kind(asked.query["kind"]) if asked.query["kind"] else None
+        found = self._register.listing(asked.caller, kind, asked.query["name"] or None)
+        return shapes.Versions(versions=[shapes.shown(one) for one in found])
+
+    def version(self, asked: Asked) -> shapes.VersionShown:
+        return shapes.shown(self._register.show(asked.caller, *which(asked)))
+
+    def propose(self, asked: Asked) -> shapes.VersionShown:
+        said = asked.body
+        if said.kind not in {kind.value for kind in Kind}:
+            raise Refused(Reason.CONTENT_INVALID, {"findings": [f"There is no kind `{said.kind[:40]}`."]})
+        return shapes.shown(self._register.propose(asked.caller, Kind(said.kind), said.name, said.content, said.reason))
+
+    def review(self, asked: Asked) -> shapes.VersionShown:
+        said = asked.body
+        kind, name, number = which(asked)
+        return shapes.shown(self._register.judge(asked.caller, kind, name, number, said.digest, accepts=said.accepts, note=said.note))
+
+    def step(self, asked: Asked) -> shapes.VersionShown:
+        said = asked.body
+        if said.step not in STEPS:
+            raise Refused(Reason.CONTENT_INVALID, {"findings": [f"There is no step `{said.step[:40]}`: {', '.join(STEPS)}."]})
+        kind, name, number = which(asked)
+        return shapes.shown(
+            self._register.step(asked.caller, kind, name, number, STEPS[said.step], reason=said.reason, window_seconds=said.window_seconds)
+        )
+
+    def rollback(self, asked: Asked) -> shapes.VersionShown:
+        kind, name, number = which(asked)
+        return shapes.shown(self._register.rollback(asked.caller, kind, name, number, asked.body.reason))
+
+    def history(self, asked: Asked) -> shapes.History:
+        query: Mapping[str, Any] = asked.query
+        events, after = self._register.history(
+            asked.caller, kind=query["kind"], name=query["name"], after=query["after"], limit=query["limit"]
+        )
+        return shapes.History(events=[shapes.event_shown(event) for event in events], next_after=after)
+
+
+def which(asked: Asked) -> tuple[Kind, str, int]:
+    """The version that a path names."""
+    return Kind(asked.path["kind"]), asked.path["name"], asked.path["number"]

@@ -1,0 +1,463 @@
+"""What operators do to governed things: propose, review, activate, suspend, retire, roll back; and what the clock does to them.
+
+Each step is one transaction: the version moves on, and the history says who did it and why, or neither happens. The rules are in
+`core.review` and `core.operators`; here is what they are asked about.
+"""
+
+import calendar
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from customhouse.core.content import Content, ServerContent, read_content, reviewers_needed, stated, unanswered
+from customhouse.core.identity import Caller
+from customhouse.core.manifest import canonical_bytes
+from customhouse.core.operators import Action, Assignment, Role, check_action, named, roles_of
+from customhouse.core.refusal import Reason, Refused
+from customhouse.core.review import (
+    DAY_SECONDS,
+    SERVED,
+    Kind,
+    Review,
+    Standing,
+    State,
+    Step,
+    Version,
+    advanced,
+    content_digest,
+    standing,
+)
+from customhouse.ports.stores import Books, Conflict, Event, Stores
+from customhouse.ports.traffic import Clock
+
+OPEN: Final = frozenset({State.DRAFT, State.PROPOSED, State.REVIEWED})
+"""What is not served yet and may be."""
+
+CLOCK: Final = "customhouse"
+"""Who does what the clock does."""
+
+NAMES: Final[Mapping[Kind, re.Pattern[str]]] = {
+    Kind.SERVER: re.compile(r"(?=.{1,40}\Z)[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII),
+    Kind.PORTAL: re.compile(r"(?=.{1,40}\Z)[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII),
+    Kind.POLICY: re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,79}\.cedar", re.ASCII),
+}
+"""A policy is named like its file."""
+
+_ACTIONS: Final[Mapping[Step, Action]] = {
+    Step.PROPOSE: Action.PROPOSE,
+    Step.ACCEPT: Action.REVIEW,
+    Step.REJECT: Action.REVIEW,
+    Step.WITHDRAW: Action.WITHDRAW,
+    Step.ACTIVATE: Action.ACTIVATE,
+    Step.DEPRECATE: Action.DEPRECATE,
+    Step.SUSPEND: Action.SUSPEND,
+    Step.RETIRE: Action.RETIRE,
+}
+
+Served = Mapping[tuple[Kind, str], Sequence[tuple[Version, Content]]]
+"""What is served, by kind and name: the active version first, then deprecated ones, the newest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How long things hold."""
+
+    review_valid_seconds: float
+    """From an acceptance to its end."""
+    notice_seconds: float
+    """How long before a suspension it is announced."""
+    teams: frozenset[str]
+    """Who may own a server; empty: nobody is asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A version with what its reviews amount to."""
+
+    version: Version
+    standing: Standing
+    content: Content | None = None
+
+
+class Register:
+    """The steps, each of which asks whether this operator may take it. Calls block; they belong in a worker thread."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        clock: Clock,
+        assignments: Sequence[Assignment],
+        terms: Terms,
+        check: Callable[[Kind, str, Content], Sequence[str]],
+        fits: Callable[[Served], Sequence[str]],
+    ) -> None:
+        self._stores = stores
+        self._clock = clock
+        self._assignments = tuple(assignments)
+        self._terms = terms
+        self._check = check
+        """What is wrong with a content by itself, a sentence each."""
+        self._fits = fits
+        """What is wrong with a set of things that would be served together, a sentence each."""
+        self._answered: dict[str, tuple[str, str]] = {}
+        self.on_served: list[Callable[[], None]] = []
+        """Called, in the thread of the step, after what is served changed."""
+
+    def may(self, caller: Caller, action: Action, tenant: str) -> None:
+        """Raises `Refused` NOT_YOUR_ROLE."""
+        check_action(caller, action, tenant, self._assignments)
+
+    def roles(self, caller: Caller, tenant: str) -> frozenset[Role]:
+        """The roles of an operator in a tenant; the empty one is what belongs to the whole deployment."""
+        return roles_of(caller, tenant, self._assignments)
+
+    # What there is
+
+    def listing(self, caller: Caller, kind: Kind | None = None, name: str | None = None) -> list[Shown]:
+        """The versions that the operator may read, without their contents."""
+        with self._stores.reading() as books:
+            versions = [one for one in books.versions(kind, name) if self._readable(caller, one)]
+            return self._shown(books, versions)
+
+    def show(self, caller: Caller, kind: Kind, name: str, number: int) -> Shown:
+        """One version with its content. Raises `Refused` NOTHING_OF_THAT_NAME, also for what the operator may not read."""
+        with self._stores.reading() as books:
+            version = self._find(books, caller, kind, name, number)
+            return Shown(version, standing(version, books.reviews([version.digest]), self._clock.now()), content_of(books, version))
+
+    def history(self, caller: Caller, *, kind: str = "", name: str = "", after: int = 0, limit: int = 200) -> tuple[list[Event], int]:
+        """What happened, in order, of what the operator may read, and the sequence after which the next page begins."""
+        found: list[Event] = []
+        with self._stores.reading() as books:
+            while page := books.history(kind=kind, name=name, after=after, limit=limit):
+                for event in page:
+                    after = event.sequence
+                    if self._reads(caller, event.tenant):
+                        found.append(event)
+                    if len(found) == limit:
+                        return found, after
+        return found, after
+
+    # Steps
+
+    def propose(self, caller: Caller, kind: Kind, name: str, value: object, reason: str = "") -> Shown:
+        """Ask for a content. What is served or asked for already is answered with the version that has it, and nothing changes.
+
+        Raises `Refused`: NOT_YOUR_ROLE, CONTENT_INVALID, NOBODY_ANSWERS.
+        """
+        content = self._read(kind, name, value)
+        tenant = tenant_of(content)
+        self.may(caller, Action.PROPOSE, tenant)
+        digest = content_digest(kind, name, stated(content))
+        with self._writing() as books:
+            versions = books.versions(kind, name)
+            self._check_proposal(books, caller, versions, content)
+            same = [one for one in versions if one.digest == digest and one.state in OPEN | SERVED]
+            if same:
+                return self._shown(books, same[-1:])[0]
+            now = self._clock.now()
+            draft = Version(
+                kind=kind,
+                name=name,
+                number=max((one.number for one in versions), default=0) + 1,
+                tenant=tenant,
+                digest=digest,
+                state=State.DRAFT,
+                proposer=named(caller),
+                reviewers_needed=reviewers_needed(kind, content),
+                proposed_at=now,
+            )
+            books.add_content(digest, canonical_bytes(stated(content)))
+            for older in versions:
+                if older.state in OPEN and older.proposer == draft.proposer:
+                    self._move(books, older, Step.RETIRE, CLOCK, f"Replaced by proposal {draft.number}.")
+            proposed = advanced(draft, Step.PROPOSE, draft.proposer, books.reviews([digest]), now, reason)
+            books.add_version(proposed)
+            self._note(books, proposed, Step.PROPOSE.value, draft.proposer, reason)
+            return self._shown(books, [proposed])[0]
+
+    def judge(self, caller: Caller, kind: Kind, name: str, number: int, digest: str, *, accepts: bool, note: str = "") -> Shown:
+        """Review a version; the reviewer names the digest of what they looked at.
+
+        Raises `Refused`: NOT_YOUR_ROLE, NOTHING_OF_THAT_NAME, DIGEST_DIFFERS, SELF_REVIEW, STEP_NOT_ALLOWED.
+        """
+        step = Step.ACCEPT if accepts else Step.REJECT
+        with self._writing() as books:
+            version = self._find(books, caller, kind, name, number)
+            self.may(caller, Action.REVIEW, version.tenant)
+            if digest != version.digest:
+                raise Refused(Reason.DIGEST_DIFFERS, {"digest": version.digest})
+            now = self._clock.now()
+            review = Review(
+                digest=digest,
+                reviewer=named(caller),
+                accepts=accepts,
+                at=now,
+                expires_at=now + self._terms.review_valid_seconds,
+                note=note,
+            )
+            after = advanced(version, step, review.reviewer, [*books.reviews([digest]), review], now)
+            books.add_review(review)
+            books.replace_version(after, version)
+            self._note(books, after, step.value, review.reviewer, note)
+            return self._shown(books, [after])[0]
+
+    def step(
+        self, caller: Caller, kind: Kind, name: str, number: int, step: Step, *, reason: str = "", window_seconds: float = 0.0
+    ) -> Shown:
+        """Take a step that is no verdict. `window_seconds` is how long the version that is replaced stays served beside the new one, for
+        `ACTIVATE`, or this one goes on, for `DEPRECATE`.
+
+        Raises `Refused`: NOT_YOUR_ROLE, NOTHING_OF_THAT_NAME, STEP_NOT_ALLOWED, REVIEWS_MISSING, NOBODY_ANSWERS, CONTENT_INVALID where
+        what would be served does not fit together.
+        """
+        with self._writing() as books:
+            version = self._find(books, caller, kind, name, number)
+            self.may(caller, _ACTIONS[step], version.tenant)
+            after = self._taken(books, version, step, named(caller), reason, window_seconds)
+            shown = self._shown(books, [after])[0]
+        if SERVED & {version.state, after.state}:
+            self._tell()
+        return shown
+
+    def rollback(self, caller: Caller, kind: Kind, name: str, number: int, reason: str) -> Shown:
+        """Serve the content of an earlier version again, byte for byte, as a new version of its proposer.
+
+        It was agreed on then; the reviews must still hold. Raises `Refused` like `step`.
+        """
+        with self._writing() as books:
+            earlier = self._find(books, caller, kind, name, number)
+            self.may(caller, Action.ACTIVATE, earlier.tenant)
+            if earlier.state in SERVED or not earlier.activated_at:
+                raise Refused(
+                    Reason.STEP_NOT_ALLOWED,
+                    {"state": earlier.state.value, "step": "rollback"},
+                    message="Only what was active once can be rolled back to.",
+                )
+            now = self._clock.now()
+            number = max(one.number for one in books.versions(kind, name)) + 1
+            again = msgspec.structs.replace(
+                earlier, number=number, state=State.DRAFT, proposed_at=now, activated_at=0.0, until=0.0, reason=reason
+            )
+            proposed = advanced(again, Step.PROPOSE, again.proposer, books.reviews([again.digest]), now, reason)
+            books.add_version(proposed)
+            self._note(books, proposed, "rollback", named(caller), reason, {"of": earlier.number})
+            after = self._taken(books, proposed, Step.ACTIVATE, named(caller), reason, 0.0)
+            shown = self._shown(books, [after])[0]
+        self._tell()
+        return shown
+
+    # The clock
+
+    def tick(self) -> list[Event]:
+        """Retire what was deprecated until now; announce what is about to be suspended, and suspend what is overdue or owned by nobody.
+
+        Only servers are suspended: without its policies a deployment would not be safer.
+        """
+        noted: list[Event] = []
+        with self._writing() as books:
+            now = self._clock.now()
+            for version in books.versions(states=SERVED):
+                if version.state is State.DEPRECATED and version.until and version.until <= now:
+                    noted.append(self._move(books, version, Step.RETIRE, CLOCK, "Its window is over.")[1])
+                    continue
+                for cause, due in self._due(books, version, now):
+                    if due <= now and version.kind is Kind.SERVER:
+                        noted.append(self._move(books, version, Step.SUSPEND, CLOCK, cause)[1])
+                        break
+                    if due - now <= self._terms.notice_seconds:
+                        noted += self._announce(books, version, cause, due)
+        if any(event.action != "notice" for event in noted):
+            self._tell()
+        return noted
+
+    def served(self) -> Served:
+        """What is served now."""
+        with self._stores.reading() as books:
+            return served(books)
+
+    def _due(self, books: Books, version: Version, now: float) -> Iterable[tuple[str, float]]:
+        """Why a served version will be suspended, and when."""
+        stands = standing(version, books.reviews([version.digest]), now)
+        yield "Its reviews expired.", stands.holds_until if stands.suffices else now
+        if version.kind is not Kind.SERVER:
+            return
+        owner, review_by = self._answers(books, version)
+        if review_by:
+            yield "Its owner did not look at it by the day of review.", end_of_day(review_by)
+        if self._terms.teams and owner not in self._terms.teams:
+            since = float(books.mark(_orphaned(version)) or now)
+            books.put_mark(_orphaned(version), str(since).encode())
+            yield f"Its owner {owner} is no team any more.", since + self._terms.notice_seconds
+
+    def _answers(self, books: Books, version: Version) -> tuple[str, str]:
+        """Owner and day of review of a server, read once for each content: it never changes."""
+        if version.digest not in self._answered:
+            content = content_of(books, version)
+            definition = content.definition if isinstance(content, ServerContent) else None
+            self._answered[version.digest] = (definition.owner, definition.review_by) if definition else ("", "")
+        return self._answered[version.digest]
+
+    def _announce(self, books: Books, version: Version, cause: str, due: float) -> list[Event]:
+        """Once for each cause and date."""
+        key = f"notice/{version.kind.value}/{version.name}/{version.number}/{cause}"
+        if books.mark(key) == str(due).encode():
+            return []
+        books.put_mark(key, str(due).encode())
+        return [self._note(books, version, "notice", CLOCK, cause, {"due": due})]
+
+    # What the steps have in common
+
+    def _writing(self) -> "_Writing":
+        return _Writing(self._stores)
+
+    def _tell(self) -> None:
+        for told in self.on_served:
+            told()
+
+    def _reads(self, caller: Caller, tenant: str) -> bool:
+        try:
+            self.may(caller, Action.READ, tenant)
+        except Refused:
+            return False
+        return True
+
+    def _readable(self, caller: Caller, version: Version) -> bool:
+        return self._reads(caller, version.tenant)
+
+    def _find(self, books: Books, caller: Caller, kind: Kind, name: str, number: int) -> Version:
+        for version in books.versions(kind, name):
+            if version.number == number and self._readable(caller, version):
+                return version
+        raise Refused(Reason.NOTHING_OF_THAT_NAME)
+
+    def _read(self, kind: Kind, name: str, value: object) -> Content:
+        if NAMES[kind].fullmatch(name) is None:
+            raise Refused(Reason.CONTENT_INVALID, {"findings": [f"`{name[:80]}` cannot be the name of a {kind.value}."]})
+        try:
+            content = read_content(kind, value)
+        except msgspec.ValidationError as invalid:
+            raise Refused(Reason.CONTENT_INVALID, {"findings": [f"{invalid}."]}) from None
+        if isinstance(content, ServerContent) and content.definition.name != name:
+            raise Refused(Reason.CONTENT_INVALID, {"findings": [f"The definition is named `{content.definition.name}`."]})
+        if findings := list(self._check(kind, name, content)):
+            raise Refused(Reason.CONTENT_INVALID, {"findings": findings})
+        return content
+
+    def _check_proposal(self, books: Books, caller: Caller, versions: Sequence[Version], content: Content) -> None:
+        self._check_answered(content)
+        if not isinstance(content, ServerContent):
+            return
+        tenant = content.definition.tenant
+        if tenant not in {one.name for one in books.tenants()}:
+            raise Refused(Reason.CONTENT_INVALID, {"findings": [f"There is no tenant `{tenant}`."]})
+        if any(one.tenant != tenant and one.state is not State.RETIRED for one in versions):
+            # Names are unique per deployment; whose the other one is stays unsaid.
+            raise Refused(Reason.CONTENT_INVALID, {"findings": ["The name is taken."]})
+
+    def _check_answered(self, content: Content) -> None:
+        if isinstance(content, ServerContent) and (missing := unanswered(content.definition, today(self._clock.now()))):
+            raise Refused(Reason.NOBODY_ANSWERS, {"missing": list(missing)})
+
+    def _taken(self, books: Books, version: Version, step: Step, actor: str, reason: str, window_seconds: float) -> Version:
+        """A step with what follows from it for other versions of the same thing."""
+        now = self._clock.now()
+        if step is Step.ACTIVATE:
+            self._check_answered(content_of(books, version))
+            for other in books.versions(version.kind, version.name, {State.ACTIVE}):
+                if window_seconds and version.kind is Kind.SERVER:
+                    self._move(books, other, Step.DEPRECATE, actor, f"Replaced by version {version.number}.", now + window_seconds)
+                else:
+                    self._move(books, other, Step.RETIRE, actor, f"Replaced by version {version.number}.")
+        until = now + window_seconds if step is Step.DEPRECATE and window_seconds else 0.0
+        after, _ = self._move(books, version, step, actor, reason, until)
+        if SERVED & {version.state, after.state} and (findings := list(self._fits(served(books)))):
+            raise Refused(Reason.CONTENT_INVALID, {"findings": findings}, message="What would be served does not fit together.")
+        return after
+
+    def _move(self, books: Books, version: Version, step: Step, actor: str, reason: str, until: float = 0.0) -> tuple[Version, Event]:
+        after = advanced(version, step, actor, books.reviews([version.digest]), self._clock.now(), reason)
+        if step is Step.DEPRECATE:
+            after = msgspec.structs.replace(after, until=until)
+        books.replace_version(after, version)
+        return after, self._note(books, after, step.value, actor, reason)
+
+    def _note(
+        self, books: Books, version: Version, action: str, actor: str, reason: str, detail: Mapping[str, object] | None = None
+    ) -> Event:
+        return books.note(
+            Event(
+                at=self._clock.now(),
+                actor=actor,
+                action=action,
+                tenant=version.tenant,
+                kind=version.kind.value,
+                name=version.name,
+                number=version.number,
+                digest=version.digest,
+                reason=reason,
+                detail={"state": version.state.value, **(detail or {})},
+            )
+        )
+
+    def _shown(self, books: Books, versions: Sequence[Version]) -> list[Shown]:
+        now = self._clock.now()
+        reviews = books.reviews({one.digest for one in versions})
+        by_digest: dict[str, list[Review]] = {}
+        for review in reviews:
+            by_digest.setdefault(review.digest, []).append(review)
+        return [Shown(one, standing(one, by_digest.get(one.digest, ()), now)) for one in versions]
+
+
+class _Writing:
+    """A transaction of a step: two operators at once are an ordinary outcome."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._transaction = stores.writing()
+
+    def __enter__(self) -> Books:
+        return self._transaction.__enter__()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self._transaction.__exit__(kind, error, trace)  # type: ignore[arg-type]  # as the interpreter hands it over
+        if isinstance(error, Conflict):
+            raise Refused(Reason.CHANGED_MEANWHILE) from error
+
+
+def served(books: Books) -> Served:
+    """What is served, with the contents."""
+    versions = books.versions(states=SERVED)
+    contents = books.contents({one.digest for one in versions})
+    found: dict[tuple[Kind, str], list[tuple[Version, Content]]] = {}
+    for version in sorted(versions, key=lambda one: (one.state is not State.ACTIVE, -one.number)):
+        content = read_content(version.kind, msgspec.json.decode(contents[version.digest]))
+        found.setdefault((version.kind, version.name), []).append((version, content))
+    return found
+
+
+def content_of(books: Books, version: Version) -> Content:
+    """The content of a version."""
+    return read_content(version.kind, msgspec.json.decode(books.contents([version.digest])[version.digest]))
+
+
+def tenant_of(content: Content) -> str:
+    """Whose content it is; empty for what belongs to the whole deployment."""
+    return content.definition.tenant if isinstance(content, ServerContent) else ""
+
+
+def today(now: float) -> str:
+    """The day of a time, in UTC, as YYYY-MM-DD."""
+    return time.strftime("%Y-%m-%d", time.gmtime(now))
+
+
+def end_of_day(day: str) -> float:
+    """Unix seconds at the end of a day in UTC."""
+    return calendar.timegm(time.strptime(day, "%Y-%m-%d")) + DAY_SECONDS
+
+
+def _orphaned(version: Version) -> str:
+    return f"orphaned/{version.kind.value}/{version.name}/{version.number}"
