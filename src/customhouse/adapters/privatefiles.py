@@ -40,10 +40,27 @@ def read_private(path: Path, max_bytes: int) -> bytes:
     """The first `max_bytes` of the content. Raises OSError, and `UnsafeKeyFile` unless it is a plain file that we own alone."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
-            raise UnsafeKeyFile(f"{path} must be a file that you own and nobody else can read or write: chmod 600, or delete it.")
+        _require_private(path, os.fstat(file.fileno()))
         return file.read(max_bytes)
+
+
+def make_private(path: Path) -> None:
+    """Make an empty file that we own alone, unless there is one. Raises OSError, and `UnsafeKeyFile` if others can reach that one.
+
+    A file that is there is not opened: closing it would drop the locks that this process holds on it (POSIX, fcntl).
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        _require_private(path, path.lstat())
+    else:
+        _sync_directory(path.parent)
+
+
+def _require_private(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+        raise UnsafeKeyFile(f"{path} must be a file that you own and nobody else can read or write: chmod 600, or delete it.")
 
 
 def _draft(path: Path, data: bytes) -> Path:
