@@ -239,6 +239,9 @@ class Register:
                     message="Only what was active once can be rolled back to.",
                 )
             now = self._clock.now()
+            stands = standing(earlier, books.reviews([earlier.digest]), now)
+            if not stands.suffices:
+                raise Refused(Reason.REVIEWS_MISSING, {"missing": stands.missing, "rejectedBy": list(stands.rejected_by)})
             number = max(one.number for one in books.versions(kind, name)) + 1
             again = msgspec.structs.replace(
                 earlier, number=number, state=State.DRAFT, proposed_at=now, activated_at=0.0, until=0.0, reason=reason
