@@ -1,5 +1,7 @@
 """The implementations of the Stores port, and values to put into them."""
 
+import functools
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,13 +19,24 @@ WAIT_SECONDS = 5.0
 
 def sqlite_on_the_next_revision(path: Path, wait_seconds: float = WAIT_SECONDS) -> SqliteStores:
     """Today's code on the tables of tomorrow."""
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    SqliteStores.open(path).close()
-    engine = create_engine(f"sqlite:///{path}")
-    with engine.begin() as connection:
-        migrate(connection, [NEXT_REVISION])
-    engine.dispose()
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        path.touch(0o600)
+        path.write_bytes(tables_of_the_next_revision())
     return SqliteStores.open(path, wait_seconds=wait_seconds)
+
+
+@functools.cache
+def tables_of_the_next_revision() -> bytes:
+    """A file without books, made by every revision there is and the one after."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "registry.db"
+        SqliteStores.open(path).close()
+        engine = create_engine(f"sqlite:///{path}")
+        with engine.begin() as connection:
+            migrate(connection, [NEXT_REVISION])
+        engine.dispose()
+        return path.read_bytes()
 
 
 STORES: dict[str, Callable[[Path, float], Stores]] = {

@@ -6,6 +6,7 @@ from customhouse import __version__
 from customhouse.cli.audit import audit
 from customhouse.cli.call import call
 from customhouse.cli.keys import keys
+from customhouse.cli.migrate import migrate
 from customhouse.cli.policy import policy
 from customhouse.cli.quickstart import quickstart
 from customhouse.cli.serve import serve
@@ -20,5 +21,5 @@ def main() -> None:
     """Customhouse: the governed way from every MCP client to every MCP server."""
 
 
-for command in (serve, call, token, servers, policy, audit, keys, config, doctor, quickstart):
+for command in (serve, call, token, servers, policy, audit, keys, config, doctor, migrate, quickstart):
     main.add_command(command)

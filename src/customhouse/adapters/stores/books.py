@@ -29,6 +29,8 @@ class SqlBooks:
         self._refusal = refusal
         self._writes = writes
         self.over = False
+        self.failure: Refused | None = None
+        """Why nothing can come of this transaction any more: some errors end it in the database, and what followed would stand alone."""
 
     def tenants(self) -> tuple[Tenant, ...]:
         return tuple(decoded(row.body, Tenant) for row in self._read(select(TENANTS.c.body).order_by(TENANTS.c.name)))
@@ -139,10 +141,13 @@ class SqlBooks:
     def _read(self, statement: Executable) -> CursorResult[Any]:
         if self.over:
             raise RuntimeError("This transaction is over.")
+        if self.failure is not None:
+            raise self.failure
         try:
             return self._connection.execute(statement)
         except DBAPIError as failed:
-            raise self._refusal(failed) from failed
+            self.failure = self._refusal(failed)
+            raise self.failure from failed
 
     def _write(self, statement: Executable) -> None:
         if not self._writes:

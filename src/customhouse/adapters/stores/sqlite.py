@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, select
+from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, inspect, select
 from sqlalchemy.exc import DBAPIError, TimeoutError  # noqa: A004 - the library's own name
 
 from customhouse.adapters.privatefiles import make_private
@@ -19,8 +19,20 @@ from customhouse.adapters.stores.tables import SCHEMA, SCHEMA_VERSION
 from customhouse.core.refusal import Reason, Refused
 
 FILE_NAME = "registry.db"
+WAIT_SECONDS = 5.0
+"""How long a writer waits for another one. A step of an operator takes milliseconds; who waits longer is told to look again."""
 MAX_READERS = 40
 """Connections; worker threads wait for one beyond that. AnyIO runs as many threads by default."""
+
+
+def upgrade(path: Path) -> tuple[int, int]:
+    """Bring the tables of a file up to date; returns the revision before and after. Raises as `SqliteStores.open` does."""
+    _make(path)
+    stores = SqliteStores(path, WAIT_SECONDS)
+    try:
+        return stores.migrate()
+    finally:
+        stores.close()
 
 
 class SqliteStores:
@@ -32,7 +44,7 @@ class SqliteStores:
         self._closed = False
 
     @classmethod
-    def open(cls, path: Path, *, wait_seconds: float = 5.0) -> "SqliteStores":
+    def open(cls, path: Path, *, wait_seconds: float = WAIT_SECONDS) -> "SqliteStores":
         """The books of a file, which is made if there is none. `wait_seconds` is how long a writer waits for another one.
 
         Raises `UnsafeKeyFile` if others can reach the file, and `Refused` STORE_UNAVAILABLE, also for tables that this code cannot use.
@@ -48,23 +60,13 @@ class SqliteStores:
 
     @contextmanager
     def reading(self) -> Iterator[SqlBooks]:
-        with self._transaction(self._reader) as connection:
-            _require_readable(connection)
-            books = SqlBooks(connection, _refusal, writes=False)
-            try:
-                yield books
-            finally:
-                books.over = True
+        with self._transaction(self._reader) as connection, _opened(connection, writes=False) as books:
+            yield books
 
     @contextmanager
     def writing(self) -> Iterator[SqlBooks]:
-        with self._transaction(self._writer) as connection:
-            _require_readable(connection)
-            books = SqlBooks(connection, _refusal, writes=True)
-            try:
-                yield books
-            finally:
-                books.over = True
+        with self._transaction(self._writer) as connection, _opened(connection, writes=True) as books:
+            yield books
 
     def close(self) -> None:
         self._closed = True
@@ -72,13 +74,15 @@ class SqliteStores:
         self._writer.dispose()
 
     def migrate(self) -> tuple[int, int]:
-        """Bring the tables up to date. Returns the version before (0 for an empty file) and after."""
+        """Bring the tables up to date, as a whole or not at all. Returns the revision before (0 for an empty file) and after."""
         with self._transaction(self._writer) as connection:
             before = _schema(connection)[0]
             if before < SCHEMA_VERSION:
-                from customhouse.adapters.stores.migrate import migrate  # noqa: PLC0415 - Alembic is for the once in a while
+                from customhouse.adapters.stores.migrate import migrate  # noqa: PLC0415 - 0.2 s for something that is seldom done
 
-                migrate(connection)
+                with _refusing():
+                    migrate(connection)
+            _require_readable(connection)
             return before, _schema(connection)[0]
 
     def _begin_books(self) -> None:
@@ -102,6 +106,18 @@ class SqliteStores:
             connection.close()
 
 
+@contextmanager
+def _opened(connection: Connection, *, writes: bool) -> Iterator[SqlBooks]:
+    _require_readable(connection)
+    books = SqlBooks(connection, _refusal, writes=writes)
+    try:
+        yield books
+    finally:
+        books.over = True
+    if books.failure is not None:
+        raise books.failure
+
+
 def _begun(engine: Engine) -> Connection:
     with _refusing():
         connection = engine.connect()
@@ -118,6 +134,7 @@ def _engine(path: Path, wait_seconds: float, begin: str, connections: int) -> En
     engine = create_engine(
         URL.create("sqlite", database=str(path)),
         connect_args={"timeout": wait_seconds, "isolation_level": None, "check_same_thread": False},
+        poolclass=QueuePool,
         pool_size=connections,
         max_overflow=0,
         pool_timeout=wait_seconds,
@@ -125,7 +142,9 @@ def _engine(path: Path, wait_seconds: float, begin: str, connections: int) -> En
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: object) -> None:
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "trusted_schema = OFF"):
+        if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+            raise Refused(Reason.STORE_UNAVAILABLE, note=f"{path} must lie on a local disk: SQLite cannot keep a WAL there.")
+        for pragma in ("synchronous = FULL", "foreign_keys = ON", "trusted_schema = OFF"):
             connection.execute(f"PRAGMA {pragma}").fetchall()
 
     @event.listens_for(engine, "begin")
