@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -230,6 +231,31 @@ def test_another_process_reads_while_this_one_writes_and_writes_when_it_is_done(
     assert python("-c", READ, str(path)).communicate(timeout=30)[0].split() == ["2", "written", "False"]
     with stores.reading() as books:
         assert [one.sequence for one in books.history()] == [1, 2, 3]
+
+
+def test_writers_that_share_nothing_but_the_file_take_turns_and_are_not_refused(stores: SqliteStores, path: Path) -> None:
+    other = SqliteStores.open(path)
+
+    def noting(one: SqliteStores) -> list[int]:
+        sequences = []
+        for _ in range(15):
+            with one.writing() as books:
+                books.history(limit=1)
+                sequences.append(books.note(event()).sequence)
+        return sequences
+
+    with ThreadPoolExecutor(2) as threads:
+        given = [sequence for some in threads.map(noting, (stores, other)) for sequence in some]
+    assert sorted(given) == list(range(1, 31))
+    other.close()
+
+
+def test_what_ended_is_on_the_disk_and_not_only_on_its_way(stores: SqliteStores) -> None:
+    """`synchronous` 2 is FULL. A kill shows nothing of it, only a loss of power would."""
+    for engine in (stores._reader, stores._writer):
+        with engine.connect() as connection:
+            values = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous", "foreign_keys")]
+            assert values == ["wal", 2, 1]
 
 
 @pytest.mark.parametrize("moment", range(3))
