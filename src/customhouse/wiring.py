@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +33,9 @@ from customhouse.adapters.upstreams.transports import TransportUpstreams
 from customhouse.adapters.verifiers.claims import ClaimNames, IssuerRules
 from customhouse.adapters.verifiers.development import DEVELOPMENT_ISSUER, DevelopmentIssuer
 from customhouse.adapters.verifiers.guarded import GuardedClient
+from customhouse.adapters.verifiers.tokens import Issuer as TrustedIssuer
 from customhouse.adapters.verifiers.tokens import TokenVerifier, issuers_over_http
+from customhouse.adapters.views.files import FileViews
 from customhouse.config.addresses import web_address
 from customhouse.config.definitions import pin_path, read_definitions, read_pin
 from customhouse.config.load import Loaded
@@ -47,7 +50,8 @@ from customhouse.core.budget import Rate
 from customhouse.core.catalogue import Endpoint, offer, portal_endpoint, server_endpoint
 from customhouse.core.launch import launch_of
 from customhouse.core.manifest import Pin, ServerDefinition
-from customhouse.core.policy import compile_policy, policy_servers
+from customhouse.core.picture import Picture, ServedServer
+from customhouse.core.policy import PolicyInvalid, compile_policy, policy_servers
 from customhouse.core.refusal import Reason, Refused
 from customhouse.edge.app import application
 from customhouse.edge.protocol import Bounds, Connection, Door, sweep
@@ -60,6 +64,7 @@ from customhouse.gateway.questions import Questions
 from customhouse.gateway.requeststates import RequestStates
 from customhouse.gateway.rounds import RoundLimits, Rounds, size_of_answer
 from customhouse.gateway.sessionids import SessionIds
+from customhouse.gateway.takeover import Takeover
 from customhouse.gateway.taskids import TaskIds
 from customhouse.ports.hosts import Child, Sandboxes
 from customhouse.ports.traffic import Clock, Hearing, Sealer, Secrets, Upstreams
@@ -120,20 +125,33 @@ def read_deployment(loaded: Loaded) -> Deployment:
     return Deployment(loaded, definitions, pins, policies)
 
 
+def files_picture(deployment: Deployment) -> Picture:
+    """The files of a deployment directory as what is served, unreviewed."""
+    servers = tuple(ServedServer(one.name, 0, "", False, one, deployment.pins.get(one.name)) for one in deployment.definitions)
+    portals = {name: portal.servers for name, portal in deployment.settings.portals.items()}
+    return Picture(servers=servers, policies=deployment.policies, portals=portals)
+
+
 def build_view(deployment: Deployment) -> View:
-    """The approved picture. Raises `PolicyInvalid`."""
-    settings = deployment.settings
-    policy = compile_policy(deployment.policies, policy_servers(deployment.definitions, deployment.pins))
-    offers = {
-        definition.name: offer(definition, deployment.pins[definition.name], policy)
-        for definition in deployment.definitions
-        if definition.name in deployment.pins
-    }
-    portals = {name: portal.servers for name, portal in settings.portals.items()}
+    """The view of a deployment's files. Raises `PolicyInvalid`."""
+    return view_of(deployment.settings, files_picture(deployment))
+
+
+def view_of(settings: Settings, picture: Picture) -> View:
+    """The view of what is served. Raises `PolicyInvalid`, and `ValueError` where two names of a portal collide."""
+    current = [one for one in picture.servers if not one.deprecated]
+    pins = {one.name: one.pin for one in current if one.pin is not None}
+    policy = compile_policy(picture.policies, policy_servers([one.definition for one in current], pins))
+    offers = {one.name: offer(one.definition, one.pin, policy) for one in current if one.pin is not None}
+    portals = dict(picture.portals)
     portals.setdefault("default", tuple(offers))
     endpoints: list[Endpoint] = [server_endpoint(offered, settings.public_url) for offered in offers.values()]
     for name, servers in portals.items():
         endpoints.append(portal_endpoint(name, [offers[server] for server in servers if server in offers], settings.public_url))
+    for one in picture.servers:
+        if one.deprecated and one.pin is not None and one.name in offers:
+            known = {tool.name for tool in offers[one.name].tools}
+            endpoints.append(server_endpoint(offer(one.definition, one.pin, policy, known), settings.public_url, one.number))
     return View(
         {endpoint.path: endpoint for endpoint in endpoints},
         policy,
@@ -170,7 +188,13 @@ def issuer_rules(issuer: IssuerSettings) -> IssuerRules:
 def build_verifier(deployment: Deployment, clock: Clock) -> TokenVerifier:
     """The verifier of all configured issuers."""
     settings = deployment.settings
-    identity = settings.identity
+    issuers = issuers_of(deployment.loaded, clock)
+    return TokenVerifier(issuers, public_url=settings.public_url, clock=clock, leeway_seconds=settings.identity.leeway_seconds)
+
+
+def issuers_of(loaded: Loaded, clock: Clock) -> list[TrustedIssuer]:
+    """All configured issuers, with a source of keys each."""
+    identity = loaded.settings.identity
     issuers = list(
         issuers_over_http(
             [issuer_rules(issuer) for issuer in identity.issuers],
@@ -181,8 +205,8 @@ def build_verifier(deployment: Deployment, clock: Clock) -> TokenVerifier:
         )
     )
     if identity.development_issuer.enabled:
-        issuers.append(development_issuer(deployment.loaded).issuer(identity.development_issuer.tenant))
-    return TokenVerifier(issuers, public_url=settings.public_url, clock=clock, leeway_seconds=identity.leeway_seconds)
+        issuers.append(development_issuer(loaded).issuer(identity.development_issuer.tenant))
+    return issuers
 
 
 def development_issuer(loaded: Loaded) -> DevelopmentIssuer:
@@ -195,6 +219,16 @@ def data_directory(loaded: Loaded) -> Path:
     directory = loaded.path(loaded.settings.data_dir)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     return directory
+
+
+def follows_registry(settings: Settings) -> bool:
+    """Whether the gateway serves what operators activated, not the files of the directory."""
+    return settings.control is not None and settings.control.serves == "registry"
+
+
+def views_directory(loaded: Loaded) -> Path:
+    """Where the control process leaves what is served."""
+    return data_directory(loaded) / "views"
 
 
 def argument_key(loaded: Loaded) -> bytes:
@@ -273,6 +307,24 @@ def build_conversations(
     return Conversations(ids, MemorySessions(limits, clock), MemoryStreams(replay, clock), ended)
 
 
+CONTROL_SOCKET = "control.sock"
+"""In the data directory: where the gateway says that a server says that it changed."""
+
+
+class Word:
+    """A word to the control process, which may be lost: what it is about is looked at on a schedule, too."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = str(path)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+
+    def say(self, server: str, kind: str) -> None:
+        """A server says that a list changed."""
+        with contextlib.suppress(OSError):
+            self._socket.sendto(server.encode(), self._path)
+
+
 class Server(uvicorn.Server):
     """uvicorn's server, which a second signal of either kind ends at once."""
 
@@ -292,7 +344,11 @@ class Gateway:
         self._deployment = deployment
         self._settings = settings
         self._clock = SystemClock()
-        self.live = Live(build_view(deployment))
+        self._follows = follows_registry(settings)
+        self.live = Live(view_of(settings, Picture()) if self._follows else build_view(deployment))
+        self._takeover = Takeover(
+            FileViews(views_directory(deployment.loaded)), self.live, partial(view_of, settings), self._taken_over, (PolicyInvalid,)
+        )
         self._ledger = SegmentLedger.open(
             data_directory(deployment.loaded) / "ledger", segment_max_bytes=settings.ledger.segment_max_bytes, clock=self._clock
         )
@@ -304,6 +360,8 @@ class Gateway:
             limits.max_requests_in_flight,
             limits.max_streams_per_caller,
         )
+        if self._follows:
+            self.changes.on_changed.append(Word(data_directory(deployment.loaded) / CONTROL_SOCKET).say)
         self._connections: set[Connection] = set()
         self._metrics = RecordMetrics(
             {
@@ -376,7 +434,8 @@ class Gateway:
         return [issuer.issuer for issuer in identity.issuers] + local
 
     def _ready(self) -> dict[str, bool]:
-        return {"listening": self.server.started, "ledger": self._ledger.writable, "accepting": not self.live.draining}
+        conditions = {"listening": self.server.started, "ledger": self._ledger.writable, "accepting": not self.live.draining}
+        return conditions | ({"view": self._takeover.ready} if self._follows else {})
 
     async def run(self, announce: Callable[[], None]) -> None:
         """Serve until a signal ends it; `announce` is called once it listens."""
@@ -391,16 +450,10 @@ class Gateway:
 
     @contextlib.asynccontextmanager
     async def _beside_the_server(self, announce: Callable[[], None]) -> AsyncIterator[None]:
-        watch = DriftWatch(self._upstreams, self._ledger, self._clock, self._block, self._settings.captures.interval_seconds)
-        self.changes.on_changed.append(watch.changed)
-        pins = self._deployment.pins
-        approved = [(definition, pins[definition.name]) for definition in self._deployment.definitions if definition.name in pins]
-        for definition, _ in approved:
-            self._upstreams.attend(definition)
         tasks = [
             asyncio.create_task(self._announce(announce)),
             asyncio.create_task(self._sweep()),
-            asyncio.create_task(watch.run(approved)),
+            asyncio.create_task(self._takeover.run() if self._follows else self._watch_files()),
         ]
         try:
             yield
@@ -418,6 +471,23 @@ class Gateway:
                 await self._ledger.close()
             except Refused as unrecorded:
                 log.warning("the end of this process could not be recorded: %s", unrecorded.note)
+
+    async def _watch_files(self) -> None:
+        """Without a control process the gateway itself looks whether servers drifted from their pins."""
+        watch = DriftWatch(self._upstreams, self._ledger, self._clock, self._block, self._settings.captures.interval_seconds)
+        self.changes.on_changed.append(watch.changed)
+        pins = self._deployment.pins
+        approved = [(definition, pins[definition.name]) for definition in self._deployment.definitions if definition.name in pins]
+        for definition, _ in approved:
+            self._upstreams.attend(definition)
+        await watch.run(approved)
+
+    def _taken_over(self, picture: Picture) -> None:
+        """What is served is something else now."""
+        self._upstreams.retain([one.definition for one in picture.servers])
+        for one in picture.servers:
+            if one.pin is not None and not one.deprecated:
+                self._upstreams.attend(one.definition)
 
     async def _announce(self, announce: Callable[[], None]) -> None:
         while not self.server.started:  # noqa: ASYNC110 - uvicorn has a flag and no event

@@ -20,7 +20,7 @@ PURE_STANDARD_LIBRARY = {
 }
 PURE_LIBRARIES = {"cedarpy", "jsonschema_rs", "msgspec", "rfc8785"}
 
-SHELL = ("customhouse.edge.*", "customhouse.wiring", "customhouse.cli.*")
+SHELL = ("customhouse.edge.*", "customhouse.wiring", "customhouse.wiring_control", "customhouse.cli.*")
 DOORS = {
     "alembic": ("customhouse.adapters.stores.*",),
     "cedarpy": ("customhouse.core.policy*", "customhouse.core.operators"),

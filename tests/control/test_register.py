@@ -12,7 +12,7 @@ from customhouse.adapters.stores.memory import MemoryStores
 from customhouse.control.register import Register, Served, Terms, end_of_day
 from customhouse.core.content import PolicyContent, Portal, PortalContent, ServerContent, stated
 from customhouse.core.identity import Caller, known
-from customhouse.core.manifest import Effect, ServerDefinition, ToolReview
+from customhouse.core.manifest import Effect, Package, ServerDefinition, StdioProgram, ToolReview
 from customhouse.core.operators import Assignment, Role
 from customhouse.core.refusal import Reason, Refused
 from customhouse.core.review import DAY_SECONDS, Kind, State, Step, standing
@@ -324,6 +324,18 @@ def test_a_server_that_nobody_looked_at_by_its_day_is_suspended(world: World) ->
     world.time.at += 1
     assert [event.action for event in world.register.tick()] == ["suspend"]
     assert refusal_of(world.register.step, OPS, Kind.SERVER, "notes", 1, Step.ACTIVATE) is Reason.NOBODY_ANSWERS
+
+
+def test_only_an_admin_has_a_program_started(world: World) -> None:
+    package = Package(ecosystem="pypi", name="notes", version="1.0", digest="sha256:" + "0" * 64)
+    number = world.register.propose(
+        DEV, Kind.SERVER, "notes", server(url="", stdio=StdioProgram(package=package, argv=("bin/notes",)))
+    ).version.number
+    world.accept(number, ANN, BEN)
+    assert refusal_of(world.register.step, OPS, Kind.SERVER, "notes", number, Step.ACTIVATE) is Reason.NOT_YOUR_ROLE
+    world.register.step(ROOT, Kind.SERVER, "notes", number, Step.ACTIVATE)
+    world.register.step(ROOT, Kind.SERVER, "notes", number, Step.RETIRE)
+    assert refusal_of(world.register.rollback, OPS, Kind.SERVER, "notes", number, "back") is Reason.NOT_YOUR_ROLE
 
 
 def test_a_server_of_no_team_is_suspended_after_notice() -> None:

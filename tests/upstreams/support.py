@@ -208,7 +208,7 @@ class Link:
 
     @property
     def streamable(self) -> StreamableServer:
-        server = self.upstreams._servers["hostile"]
+        server = self.upstreams._servers[id(self.definition)]
         assert isinstance(server, StreamableServer)
         return server
 

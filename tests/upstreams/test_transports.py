@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from customhouse.adapters.upstreams.transports import TransportUpstreams
+from customhouse.adapters.upstreams.transports import LEAVING_SECONDS, TransportUpstreams
 from customhouse.core.manifest import BearerCredential, Era, Package, ServerDefinition, StdioProgram
 from customhouse.core.permit import Errand, Permit, Purpose
 from customhouse.core.refusal import Refused
@@ -191,13 +191,40 @@ async def test_where_no_programs_are_started_a_call_says_so() -> None:
     await upstreams.close()
 
 
-async def test_a_definition_that_changed_is_another_server() -> None:
+async def test_a_definition_that_changed_is_another_server_and_the_former_is_left_once_its_calls_had_their_time() -> None:
     async with linked(legacy(done)) as link:
         await link.call(Era.LEGACY)
-        ended = link.server.until(lambda got: got.verb == "DELETE")
+        before = link.definition
         link.definition = ServerDefinition(
-            name="hostile", owner="p", contact="c", tenant="acme", url=link.definition.url, credential=link.definition.credential
+            name="hostile", owner="p", contact="c", tenant="acme", url=before.url, credential=before.credential
         )
+        link.upstreams.retain([link.definition])
         await link.call(Era.LEGACY)
-        await ended
         assert link.server.methods().count("initialize") == 2
+        link.upstreams.sweep()
+        assert id(before) in link.upstreams._servers
+        ended = link.server.until(lambda got: got.verb == "DELETE")
+        link.clock.ahead += before.call_timeout_seconds + LEAVING_SECONDS
+        link.upstreams.sweep()
+        await ended
+        assert list(link.upstreams._servers) == [id(link.definition)]
+
+
+async def test_what_is_served_again_is_not_left() -> None:
+    async with linked(legacy(done)) as link:
+        await link.call(Era.LEGACY)
+        link.upstreams.retain([])
+        link.upstreams.retain([link.definition])
+        link.clock.ahead += link.definition.call_timeout_seconds + LEAVING_SECONDS
+        link.upstreams.sweep()
+        await link.call(Era.LEGACY)
+        assert list(link.upstreams._servers) == [id(link.definition)]
+
+
+async def test_a_call_that_comes_late_for_a_former_definition_is_carried_and_leaves_nothing_behind() -> None:
+    async with linked(legacy(done)) as link:
+        link.upstreams.retain([])
+        await link.call(Era.LEGACY)
+        link.clock.ahead += link.definition.call_timeout_seconds + LEAVING_SECONDS
+        link.upstreams.sweep()
+        assert link.upstreams._servers == {}

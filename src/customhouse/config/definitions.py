@@ -20,7 +20,7 @@ import msgspec
 
 from customhouse.config.addresses import WebAddress, web_address
 from customhouse.config.conversion import Complaint, Rule, Rules, converted
-from customhouse.config.document import Document, Entry, Fields, Node, Scalar, read_file
+from customhouse.config.document import Document, Entry, Fields, Node, Scalar, read_document, read_file
 from customhouse.config.findings import ConfigurationInvalid, Finding, Key, Place, found
 from customhouse.config.programs import PROGRAM_RULES, REFERENCE, exposed
 from customhouse.config.rules import NAME_REMEDY, SERVER_NAME, bad_networks
@@ -117,6 +117,12 @@ def pin_bytes(pin: Pin) -> bytes:
     return canonical_bytes(msgspec.structs.replace(pin, manifest=in_order(pin.manifest))) + b"\n"
 
 
+def definition_findings(stated: Mapping[str, Any], name: str) -> tuple[Finding, ...]:
+    """What is wrong with a definition that did not come from a file, by the rules for files."""
+    written = read_document(json.dumps(stated).encode(), f"the definition of {name}", numbered=False)
+    return (*written.findings, *converted(written.root, ServerDefinition, DEFINITION_RULES).findings)
+
+
 def _definition_files(servers: Path, shown: str) -> list[Path]:
     try:
         return sorted(path for path in servers.iterdir() if path.suffix in {_SUFFIX, ".yml"})
@@ -171,14 +177,20 @@ def _who_answers(definition: ServerDefinition) -> Iterator[Complaint]:
 
 
 def _review_day(definition: ServerDefinition) -> Iterator[Complaint]:
-    if not definition.review_by:
-        return
+    return _a_day("review_by", definition.review_by)
+
+
+def _last_day(credential: BearerCredential) -> Iterator[Complaint]:
+    return _a_day("expires_on", credential.expires_on)
+
+
+def _a_day(name: str, text: str) -> Iterator[Complaint]:
     try:
-        day = datetime.date.fromisoformat(definition.review_by).isoformat()
+        written = not text or datetime.date.fromisoformat(text).isoformat() == text
     except ValueError:
-        day = ""
-    if day != definition.review_by:
-        yield Complaint(("review_by",), "This is not a day.", "Write it as YYYY-MM-DD, for example 2027-06-30.")
+        written = False
+    if not written:
+        yield Complaint((name,), "This is not a day.", "Write it as YYYY-MM-DD, for example 2027-06-30.")
 
 
 def _one_way_in(definition: ServerDefinition) -> Iterator[Complaint]:
@@ -286,7 +298,7 @@ def _unauthenticated_writes(definition: ServerDefinition) -> Iterator[Complaint]
 
 DEFINITION_RULES: Rules = {
     **PROGRAM_RULES,
-    BearerCredential: (Rule((("bearer",),), _references),),
+    BearerCredential: (Rule((("bearer",),), _references), Rule((("expires_on",),), _last_day)),
     ToolReview: (
         Rule((("call_timeout_seconds",),), _tool_bounds),
         Rule((("scopes",),), _tool_scopes),

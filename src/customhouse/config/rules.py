@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from customhouse.config.addresses import is_host, is_ip_address, is_network, names_loopback, web_address
 from customhouse.config.conversion import Complaint, Rule, Rules
 from customhouse.config.findings import Key
-from customhouse.config.tree import ClaimNames, Identity, Issuer, Listen, Settings, Tls
+from customhouse.config.tree import ClaimNames, Control, Identity, Issuer, Listen, Settings, Tls
 
 SERVER_NAME = re.compile(r"(?=.{1,40}\Z)[a-z0-9]+(-[a-z0-9]+)*")
 """Servers and portals: 1 to 40 characters of a-z, 0-9 and single hyphens between them."""
@@ -210,6 +210,58 @@ def _exposed_without_issuer(settings: Settings) -> Iterator[Complaint]:
         )
 
 
+def control_url(settings: Settings) -> str:
+    """The address of the operators' API. Raises `ValueError` where there is no control process."""
+    control = settings.control
+    if control is None:
+        raise ValueError("there is no control process")
+    scheme = "http" if control.tls is None else "https"
+    host = f"[{control.host}]" if ":" in control.host else control.host
+    return control.public_url or f"{scheme}://{host}:{control.port}"
+
+
+def _host_of_control(control: Control) -> Iterator[Complaint]:
+    if not is_ip_address(control.host) and control.host != "localhost":
+        yield Complaint(("host",), "The host is not an IP address.", "Write an IP address to bind, or localhost.")
+    elif not names_loopback(control.host) and control.tls is None:
+        remedy = "Add `tls` with certificate_file and key_file, or bind 127.0.0.1."
+        yield Complaint(("host",), "The operators' API listens to other machines without TLS.", remedy)
+
+
+def _address_of_control(control: Control) -> Iterator[Complaint]:
+    if not control.public_url:
+        return
+    try:
+        address = web_address(control.public_url)
+    except ValueError as unreadable:
+        yield Complaint(("public_url",), str(unreadable), "Write the address that operators use, for example https://control.example.")
+        return
+    if control.public_url != f"{address.scheme}://{address.authority}":
+        yield Complaint(("public_url",), "The address is not an origin.", f"Write {address.scheme}://{address.authority}.")
+    elif address.scheme == "http" and not address.on_loopback:
+        yield Complaint(("public_url",), "Tokens of operators would travel over plain http.", "Write an https address.")
+
+
+def _roles_of_control(control: Control) -> Iterator[Complaint]:
+    for index, one in enumerate(control.roles):
+        for name in ("groups", "people"):
+            for position, text in enumerate(getattr(one, name)):
+                tenant, slash, rest = text.partition("/")
+                if not tenant or not slash or not rest:
+                    key: Key = ("roles", index, name, position)
+                    yield Complaint(key, "This names nobody.", "Write `tenant/group`, or `tenant/person` under `people`.")
+        if not one.groups and not one.people:
+            yield Complaint(("roles", index), "The role is given to nobody.", "Add `groups` or `people`.")
+
+
+_NAMESPACE = re.compile(r"[a-zA-Z0-9]+([.-][a-zA-Z0-9]+)*")
+
+
+def _namespace_of_control(control: Control) -> Iterator[Complaint]:
+    if _NAMESPACE.fullmatch(control.namespace) is None:
+        yield Complaint(("namespace",), "This is not a reverse-DNS name.", "Write it like com.example.mcp.")
+
+
 def _portal_names(settings: Settings) -> Iterator[Complaint]:
     for name in settings.portals:
         if SERVER_NAME.fullmatch(name) is None:
@@ -246,6 +298,12 @@ SETTINGS_RULES: Rules = {
     Identity: (
         Rule((("issuers",),), _issuers_once),
         Rule((("jwks_max_age_seconds",), ("jwks_max_stale_seconds",)), _ages_of_keys),
+    ),
+    Control: (
+        Rule((("host",), ("tls",)), _host_of_control, spoils=True),
+        Rule((("public_url",),), _address_of_control),
+        Rule((("roles",),), _roles_of_control),
+        Rule((("namespace",),), _namespace_of_control),
     ),
     Settings: (
         Rule((_PUBLIC,), _public_address, spoils=True),

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from customhouse.core.operators import Assignment
+
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 Rate = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
@@ -197,6 +199,36 @@ class Captures(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Between two looks at one server, give or take a tenth. 300 s finds a changed definition within five minutes, at 12 looks an hour."""
 
 
+class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The control process: the operators' API, and what it decides about."""
+
+    serves: Literal["registry", "files"] = "registry"
+    """What the gateway serves: what operators activated in the registry, or the files of the deployment directory, unreviewed. \
+`registry`, since a file carries no review."""
+    host: str = "127.0.0.1"
+    """IP address that the operators' API binds. Loopback, so that nothing is exposed by accident; others need TLS."""
+    port: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 8081
+    """TCP port of the operators' API: the one beside the gateway's."""
+    public_url: str = ""
+    """The address that operators use, without a slash at the end: the audience of their tokens. Empty: it follows `host` and `port`."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Values of the Host header beside the host of `public_url` and, on a loopback bind, loopback's own names with the port."""
+    allowed_origins: tuple[str, ...] = ()
+    """Web origins whose pages may use the API. Empty: the command line is no web page."""
+    tls: Tls | None = None
+    """Certificate and key. Absent: plain HTTP, on loopback only."""
+    roles: tuple[Assignment, ...] = ()
+    """Who may do what. Empty: nobody may do anything."""
+    teams: tuple[str, ...] = ()
+    """Teams that may own servers; a server of another owner is suspended after notice. Empty: nobody is asked."""
+    review_valid_days: Annotated[float, msgspec.Meta(gt=0, le=1_830)] = 180.0
+    """From an acceptance to its end. Half a year: long enough to be no chore, short enough that somebody looks."""
+    notice_days: Annotated[float, msgspec.Meta(gt=0, le=366)] = 14.0
+    """How long before a server is suspended it is announced. Two weeks outlast a holiday."""
+    namespace: str = "customhouse.local"
+    """The reverse-DNS namespace under which the registry API lists servers, such as com.example.mcp."""
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole tree."""
 
@@ -227,3 +259,5 @@ Absent on a loopback bind, it follows `listen`."""
     """The audit log."""
     captures: Captures = Captures()
     """Watching servers for drift."""
+    control: Control | None = None
+    """The control process. Absent: there is none, and the gateway serves the files of the directory."""

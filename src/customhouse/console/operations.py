@@ -1,13 +1,17 @@
 """The operations of the operators' API, bound to what carries them out."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Final, Protocol
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Annotated, Any, Final
 
 import msgspec
 
 from customhouse.console import shapes
 from customhouse.console.routes import Asked, Operation, Query
+from customhouse.control.captures import Captures, Looked
+from customhouse.control.evidence import Evidence
 from customhouse.control.register import Register
+from customhouse.control.tenants import Tenants
+from customhouse.core.content import stated
 from customhouse.core.operators import EVERYWHERE, named
 from customhouse.core.refusal import Reason, Refused
 from customhouse.core.review import Kind, Step
@@ -20,39 +24,13 @@ NAME: Final = Query(Annotated[str, msgspec.Meta(max_length=100)], "", "Only thin
 STEPS: Final[Mapping[str, Step]] = {step.value: step for step in (Step.WITHDRAW, Step.ACTIVATE, Step.DEPRECATE, Step.SUSPEND, Step.RETIRE)}
 
 
-class Captures(Protocol):
-    """Looks at what servers offer, on demand."""
-
-    def capture(self, asked: Asked) -> shapes.Captured:
-        """Look at the server of a version now."""
-
-    def accept(self, asked: Asked) -> shapes.VersionShown:
-        """Propose the version with the pin that the last look found."""
+Run = Callable[[Coroutine[Any, Any, Looked]], Looked]
+"""Carries a coroutine out on the loop of the control process, from a worker thread."""
 
 
-class Evidence(Protocol):
-    """What the control plane knows from the audit log and from use."""
-
-    def inventory(self, asked: Asked) -> shapes.Inventory:
-        """What there is."""
-
-    def records(self, asked: Asked) -> shapes.Records:
-        """Entries of the audit log."""
-
-
-class Tenancy(Protocol):
-    """The tenants."""
-
-    def tenants(self, asked: Asked) -> shapes.Tenants:
-        """All that the operator may see."""
-
-    def create(self, asked: Asked) -> shapes.TenantShown:
-        """Create one."""
-
-
-def operations(register: Register, captures: Captures, evidence: Evidence, tenancy: Tenancy) -> tuple[Operation, ...]:
+def operations(register: Register, captures: Captures, evidence: Evidence, tenants: Tenants, run: Run) -> tuple[Operation, ...]:
     """The table."""
-    bound = _Bound(register)
+    bound = _Bound(register, captures, evidence, tenants, run)
     version = "/versions/{kind}/{name}/{number}"
     return (
         Operation("GET", "/whoami", "whoAmI", "Who asks, and with which roles.", shapes.Myself, bound.myself),
@@ -112,7 +90,7 @@ def operations(register: Register, captures: Captures, evidence: Evidence, tenan
             "capture",
             "Look at what the server of a version offers now, and compare it with the pin.",
             shapes.Captured,
-            captures.capture,
+            bound.capture,
             refusals=(409, 502),
         ),
         Operation(
@@ -121,7 +99,7 @@ def operations(register: Register, captures: Captures, evidence: Evidence, tenan
             "proposeCapture",
             "Propose the version with what the last look found.",
             shapes.VersionShown,
-            captures.accept,
+            bound.propose_capture,
             body=shapes.Accepted,
             refusals=(409,),
         ),
@@ -139,36 +117,40 @@ def operations(register: Register, captures: Captures, evidence: Evidence, tenan
                 "limit": Query(Page, 200, "At most so many."),
             },
         ),
-        Operation("GET", "/tenants", "listTenants", "The tenants.", shapes.Tenants, tenancy.tenants),
+        Operation("GET", "/tenants", "listTenants", "The tenants.", shapes.Tenants, bound.tenants),
         Operation(
             "POST",
             "/tenants",
             "createTenant",
             "Create a tenant.",
             shapes.TenantShown,
-            tenancy.create,
+            bound.create_tenant,
             body=shapes.NewTenant,
             status=201,
             refusals=(409,),
         ),
-        Operation("GET", "/inventory", "inventory", "Servers, clients, and what needs attention.", shapes.Inventory, evidence.inventory),
+        Operation("GET", "/inventory", "inventory", "Servers, clients, and what needs attention.", shapes.Inventory, bound.inventory),
         Operation(
             "GET",
             "/audit",
             "readAudit",
             "The last entries of the audit log of your tenants.",
             shapes.Records,
-            evidence.records,
+            bound.audit,
             query={"limit": Query(Page, 100, "At most so many.")},
         ),
     )
 
 
 class _Bound:
-    """The operations that are steps of the register."""
+    """What the operations call."""
 
-    def __init__(self, register: Register) -> None:
+    def __init__(self, register: Register, captures: Captures, evidence: Evidence, tenants: Tenants, run: Run) -> None:
         self._register = register
+        self._captures = captures
+        self._evidence = evidence
+        self._tenants = tenants
+        self._run = run
 
     def myself(self, asked: Asked) -> shapes.Myself:
         caller = asked.caller
@@ -218,6 +200,56 @@ class _Bound:
             asked.caller, kind=query["kind"], name=query["name"], after=query["after"], limit=query["limit"]
         )
         return shapes.History(events=[shapes.event_shown(event) for event in events], next_after=after)
+
+    def capture(self, asked: Asked) -> shapes.Captured:
+        name, number = server_of(asked)
+        looked = self._run(self._captures.look(asked.caller, name, number))
+        captured = looked.captured
+        changes = [
+            {
+                "kind": change.kind,
+                "name": change.name,
+                "grade": change.grade.value,
+                "paths": list(change.paths),
+                "blocked": (change.kind, change.name) in looked.blocked,
+            }
+            for change in looked.changes
+        ]
+        return shapes.Captured(
+            server=captured.server,
+            at=captured.at,
+            digest=captured.digest,
+            revision=captured.revision,
+            left_out=list(captured.left_out),
+            changes=changes,
+        )
+
+    def propose_capture(self, asked: Asked) -> shapes.VersionShown:
+        name, number = server_of(asked)
+        content, found = self._captures.found(asked.caller, name, number)
+        proposed = msgspec.structs.replace(content, pin=found.pin(name))
+        return shapes.shown(self._register.propose(asked.caller, Kind.SERVER, name, stated(proposed), asked.body.reason))
+
+    def tenants(self, asked: Asked) -> shapes.Tenants:
+        return shapes.Tenants(tenants=[shapes.tenant_shown(one) for one in self._tenants.listing(asked.caller)])
+
+    def create_tenant(self, asked: Asked) -> shapes.TenantShown:
+        return shapes.tenant_shown(self._tenants.create(asked.caller, asked.body.name, asked.body.title))
+
+    def inventory(self, asked: Asked) -> shapes.Inventory:
+        servers, clients, attention = self._evidence.inventory(asked.caller)
+        return shapes.Inventory(servers=servers, clients=clients, attention=attention)
+
+    def audit(self, asked: Asked) -> shapes.Records:
+        return shapes.Records(records=self._evidence.records(asked.caller, asked.query["limit"]))
+
+
+def server_of(asked: Asked) -> tuple[str, int]:
+    """The version of a server that a path names. Raises `Refused` NOTHING_OF_THAT_NAME for another kind."""
+    kind, name, number = which(asked)
+    if kind is not Kind.SERVER:
+        raise Refused(Reason.NOTHING_OF_THAT_NAME)
+    return name, number
 
 
 def which(asked: Asked) -> tuple[Kind, str, int]:

@@ -104,6 +104,7 @@ class Register:
         self._fits = fits
         """What is wrong with a set of things that would be served together, a sentence each."""
         self._answered: dict[str, tuple[str, str]] = {}
+        self._contents: dict[str, Content] = {}
         self.on_served: list[Callable[[], None]] = []
         """Called, in the thread of the step, after what is served changed."""
 
@@ -136,7 +137,7 @@ class Register:
             while page := books.history(kind=kind, name=name, after=after, limit=limit):
                 for event in page:
                     after = event.sequence
-                    if self._reads(caller, event.tenant):
+                    if self.reads(caller, event.tenant):
                         found.append(event)
                     if len(found) == limit:
                         return found, after
@@ -218,6 +219,8 @@ class Register:
         with self._writing() as books:
             version = self._find(books, caller, kind, name, number)
             self.may(caller, _ACTIONS[step], version.tenant)
+            if step is Step.ACTIVATE:
+                self._check_spawning(books, caller, version)
             after = self._taken(books, version, step, named(caller), reason, window_seconds)
             shown = self._shown(books, [after])[0]
         if SERVED & {version.state, after.state}:
@@ -232,6 +235,7 @@ class Register:
         with self._writing() as books:
             earlier = self._find(books, caller, kind, name, number)
             self.may(caller, Action.ACTIVATE, earlier.tenant)
+            self._check_spawning(books, caller, earlier)
             if earlier.state in SERVED or not earlier.activated_at:
                 raise Refused(
                     Reason.STEP_NOT_ALLOWED,
@@ -281,7 +285,21 @@ class Register:
     def served(self) -> Served:
         """What is served now."""
         with self._stores.reading() as books:
-            return served(books)
+            return self._served(books)
+
+    def _served(self, books: Books) -> Served:
+        """What is served, with the contents, each of which is read once: it never changes."""
+        versions = books.versions(states=SERVED)
+        digests = {one.digest for one in versions}
+        known = {digest: content for digest, content in self._contents.items() if digest in digests}
+        found: dict[tuple[Kind, str], list[tuple[Version, Content]]] = {}
+        raw = books.contents(digests - known.keys())
+        for version in sorted(versions, key=lambda one: (one.state is not State.ACTIVE, -one.number)):
+            content = known.get(version.digest) or read_content(version.kind, msgspec.json.decode(raw[version.digest]))
+            known[version.digest] = content
+            found.setdefault((version.kind, version.name), []).append((version, content))
+        self._contents = known
+        return found
 
     def _due(self, books: Books, version: Version, now: float) -> Iterable[tuple[str, float]]:
         """Why a served version will be suspended, and when."""
@@ -322,7 +340,8 @@ class Register:
         for told in self.on_served:
             told()
 
-    def _reads(self, caller: Caller, tenant: str) -> bool:
+    def reads(self, caller: Caller, tenant: str) -> bool:
+        """Whether the operator may read what belongs to a tenant; the empty one is the whole deployment."""
         try:
             self.may(caller, Action.READ, tenant)
         except Refused:
@@ -330,7 +349,7 @@ class Register:
         return True
 
     def _readable(self, caller: Caller, version: Version) -> bool:
-        return self._reads(caller, version.tenant)
+        return self.reads(caller, version.tenant)
 
     def _find(self, books: Books, caller: Caller, kind: Kind, name: str, number: int) -> Version:
         for version in books.versions(kind, name):
@@ -366,6 +385,12 @@ class Register:
         if isinstance(content, ServerContent) and (missing := unanswered(content.definition, today(self._clock.now()))):
             raise Refused(Reason.NOBODY_ANSWERS, {"missing": list(missing)})
 
+    def _check_spawning(self, books: Books, caller: Caller, version: Version) -> None:
+        """Whoever has a server served that is a program has it started."""
+        content = content_of(books, version)
+        if isinstance(content, ServerContent) and content.definition.stdio is not None:
+            self.may(caller, Action.SPAWN, version.tenant)
+
     def _taken(self, books: Books, version: Version, step: Step, actor: str, reason: str, window_seconds: float) -> Version:
         """A step with what follows from it for other versions of the same thing."""
         now = self._clock.now()
@@ -378,7 +403,7 @@ class Register:
                     self._move(books, other, Step.RETIRE, actor, f"Replaced by version {version.number}.")
         until = now + window_seconds if step is Step.DEPRECATE and window_seconds else 0.0
         after, _ = self._move(books, version, step, actor, reason, until)
-        if SERVED & {version.state, after.state} and (findings := list(self._fits(served(books)))):
+        if SERVED & {version.state, after.state} and (findings := list(self._fits(self._served(books)))):
             raise Refused(Reason.CONTENT_INVALID, {"findings": findings}, message="What would be served does not fit together.")
         return after
 
@@ -429,17 +454,6 @@ class _Writing:
         self._transaction.__exit__(kind, error, trace)  # type: ignore[arg-type]  # as the interpreter hands it over
         if isinstance(error, Conflict):
             raise Refused(Reason.CHANGED_MEANWHILE) from error
-
-
-def served(books: Books) -> Served:
-    """What is served, with the contents."""
-    versions = books.versions(states=SERVED)
-    contents = books.contents({one.digest for one in versions})
-    found: dict[tuple[Kind, str], list[tuple[Version, Content]]] = {}
-    for version in sorted(versions, key=lambda one: (one.state is not State.ACTIVE, -one.number)):
-        content = read_content(version.kind, msgspec.json.decode(contents[version.digest]))
-        found.setdefault((version.kind, version.name), []).append((version, content))
-    return found
 
 
 def content_of(books: Books, version: Version) -> Content:

@@ -4,7 +4,7 @@ A tool is here only if it is in the pin, has a reviewed class and no defect. Rou
 (CVE-2026-30856), and an unknown name, endpoint or server means nothing, never everything.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -209,11 +209,11 @@ class Offer:
     """The revision in which the pin was captured."""
 
 
-def offer(definition: ServerDefinition, pin: Pin, policy: Policy) -> Offer:
-    """The servable entries of one server."""
+def offer(definition: ServerDefinition, pin: Pin, policy: Policy, known: Collection[str] | None = None) -> Offer:
+    """The servable entries of one server; of a deprecated version those tools that are `known` to policies by its successor."""
     server, manifest = definition.name, pin.manifest
     sound = defects(manifest).servable
-    tools = [entry for entry in sound.tools if entry["name"] in definition.tools]
+    tools = [entry for entry in sound.tools if entry["name"] in definition.tools and (known is None or entry["name"] in known)]
     revision = pin.revision if pin.revision in ERA_OF else NEWEST_LEGACY
     return Offer(
         definition,
@@ -231,9 +231,9 @@ def offer(definition: ServerDefinition, pin: Pin, policy: Policy) -> Offer:
     )
 
 
-def server_endpoint(offered: Offer, public_url: str) -> Endpoint:
-    """`/servers/<name>/mcp`: one server with its own names."""
-    path = f"/servers/{offered.definition.name}/mcp"
+def server_endpoint(offered: Offer, public_url: str, version: int = 0) -> Endpoint:
+    """`/servers/<name>/mcp`: one server with its own names; with a number, an older version beside it, which has a path of its own."""
+    path = f"/servers/{offered.definition.name}/versions/{version}/mcp" if version else f"/servers/{offered.definition.name}/mcp"
     return Endpoint(
         path,
         public_url + path,

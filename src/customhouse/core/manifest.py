@@ -63,6 +63,8 @@ class BearerCredential(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     bearer: str
     """`env:NAME` or `file:PATH`; a relative path counts from the directory of the configuration."""
+    expires_on: str = ""
+    """The last day (YYYY-MM-DD) on which the server takes it; the inventory warns two weeks ahead. Empty: nobody said."""
 
 
 class Package(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -76,6 +76,7 @@ class Assignment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """A role given to groups and people."""
 
     role: Role
+    """What they may do there: viewer, developer, reviewer, operator, auditor or admin."""
     groups: tuple[str, ...] = ()
     """`tenant/group`, as tokens of that tenant name it."""
     people: tuple[str, ...] = ()

@@ -1,7 +1,7 @@
 """What the gateway asks of the machine it runs on: to start a stdio server where it can do no harm."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from customhouse.core.launch import Launch
@@ -56,3 +56,22 @@ class Sandboxes(Protocol):
         Raises `Refused`: PACKAGE_CHANGED, SANDBOX_UNAVAILABLE where the server cannot be contained as its definition says, and
         SERVER_NOT_STARTED where the program cannot be executed.
         """
+
+
+class Views(Protocol):
+    """Where what is served lies, for gateways to take: immutable pictures by digest, and beside them what is blocked right now."""
+
+    def publish(self, lines: Sequence[bytes]) -> str:
+        """Keep a picture and make it the current one, in one step for whoever reads. Returns its digest. Blocks."""
+
+    def current(self) -> str:
+        """The digest of the current picture; empty before the first one. Cheap: asked several times a second."""
+
+    def read(self, digest: str) -> list[bytes]:
+        """The lines of a picture. Blocks. Raises `ValueError` for one that is not there, or is not what its digest says."""
+
+    def block(self, entries: bytes) -> None:
+        """Say what is blocked: JSON, replaced whole. Blocks."""
+
+    def blocked(self) -> bytes | None:
+        """What was said last, or None if nothing was said since this was asked before. Cheap."""

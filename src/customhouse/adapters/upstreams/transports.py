@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, cast
 
 from customhouse.adapters.upstreams.channels import Channels
@@ -33,6 +33,9 @@ Server = StreamableServer | Channels
 Start = Callable[[ServerDefinition], Awaitable[Child]]
 """Starts the program of a definition with `stdio`. Raises `Refused`."""
 
+LEAVING_SECONDS = 600.0
+"""For the questions of a call that is under way: what `bridges.answer_timeout_seconds` is by default."""
+
 _NOTHING: Mapping[str, Any] = {}
 
 
@@ -51,9 +54,14 @@ class TransportUpstreams:
         self._hearing = hearing
         self._start = start
         self._dialled = dialled
-        self._servers: dict[str, Server] = {}
+        self._servers: dict[int, Server] = {}
+        """By the identity of the definition, which the server holds: two versions of one server are two servers."""
+        self._served: dict[int, ServerDefinition] | None = None
+        """What may be called, once somebody said so."""
+        self._leaving: dict[int, float] = {}
+        """Servers that are served no more, and when they are closed: calls that are under way end first."""
         self._attended: set[str] = set()
-        self._looking: dict[str, asyncio.Task[EventSourceServer | None]] = {}
+        self._looking: dict[int, asyncio.Task[EventSourceServer | None]] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._deadlines = Deadlines(clock.monotonic)
         self._tls = ssl.create_default_context()  # one for all: building one costs 5 to 25 ms
@@ -63,9 +71,7 @@ class TransportUpstreams:
     def call(self, authority: Permit | Errand, ask: Ask, listener: Listener) -> Coroutine[Any, Any, UpstreamAnswer]:
         """See `ports.traffic.Upstreams`."""
         definition = authority.server
-        server = self._servers.get(definition.name)
-        if server is None or server.definition is not definition:
-            server = self._begin(definition)
+        server = self._servers.get(id(definition)) or self._begin(definition)
         if type(server) is StreamableServer:  # cheaper than to ask whether it is one of an abstract class
             return server.call(authority, ask, listener)
         return self._over_channels(cast(Channels, server), authority, ask, listener)
@@ -99,6 +105,16 @@ class TransportUpstreams:
         if isinstance(server, StreamableServer):
             server.attend()
 
+    def retain(self, served: Sequence[ServerDefinition]) -> None:
+        """These definitions are served now, and no others; the very values, since equal ones of another view are others. Calls that are
+        under way at a server that is served no more have the time of a call and of its questions to end."""
+        self._served = {id(definition): definition for definition in served}
+        for key, server in self._servers.items():
+            if key not in self._served and key not in self._leaving:
+                self._leave(server.definition)
+        for key in self._served.keys() & self._leaving.keys():
+            del self._leaving[key]
+
     def forget(self, conversation: str) -> None:
         """A conversation of a caller ended: what is kept for it alone at servers ends with the next sweep, or behind its last call."""
         for server in self._servers.values():
@@ -109,6 +125,9 @@ class TransportUpstreams:
         now = self._clock.monotonic()
         for server in self._servers.values():
             server.sweep(now)
+        for key in [key for key, until in self._leaving.items() if until <= now]:
+            del self._leaving[key]
+            self._end(self._servers.pop(key))
 
     async def close(self) -> None:
         """End all sessions, channels and connections."""
@@ -119,8 +138,7 @@ class TransportUpstreams:
     # Servers
 
     def _server(self, definition: ServerDefinition) -> Server:
-        server = self._servers.get(definition.name)
-        return self._begin(definition) if server is None or server.definition is not definition else server
+        return self._servers.get(id(definition)) or self._begin(definition)
 
     def _begin(self, definition: ServerDefinition) -> Server:
         if definition.stdio is not None:
@@ -134,13 +152,21 @@ class TransportUpstreams:
 
     def _put(self, fresh: Server) -> Server:
         """A server takes the place of what was known under its name."""
-        before = self._servers.get(fresh.definition.name)
-        self._servers[fresh.definition.name] = fresh
+        before = self._servers.get(id(fresh.definition))
+        self._servers[id(fresh.definition)] = fresh
+        if self._served is not None and id(fresh.definition) not in self._served:
+            self._leave(fresh.definition)
         if before is not None:
-            ending = asyncio.get_running_loop().create_task(before.close())
-            self._ending.add(ending)
-            ending.add_done_callback(self._ending.discard)
+            self._end(before)
         return fresh
+
+    def _leave(self, definition: ServerDefinition) -> None:
+        self._leaving[id(definition)] = self._clock.monotonic() + definition.call_timeout_seconds + LEAVING_SECONDS
+
+    def _end(self, server: Server) -> None:
+        ending = asyncio.get_running_loop().create_task(server.close())
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
 
     def _connect(
         self, server: ServerDefinition, address: Address, known_heads: dict[bytes, KnownHead]
@@ -154,7 +180,7 @@ class TransportUpstreams:
         try:
             return await asyncio.get_running_loop().create_task(server.call(authority, ask, listener))
         except NoStream:
-            if self._servers.get(server.definition.name) is server:
+            if self._servers.get(id(server.definition)) is server:
                 self._begin(server.definition)  # it is another server now, which the next call finds out
             raise
 
@@ -165,10 +191,10 @@ class TransportUpstreams:
 
     async def _older(self, definition: ServerDefinition) -> EventSourceServer | None:
         """The server over HTTP+SSE if it is one, which it then stays; looked at once, however many wait."""
-        looking = self._looking.get(definition.name)
+        looking = self._looking.get(id(definition))
         if looking is None:
-            looking = self._looking[definition.name] = asyncio.get_running_loop().create_task(self._look_for_older(definition))
-            looking.add_done_callback(lambda _: self._looking.pop(definition.name, None))
+            looking = self._looking[id(definition)] = asyncio.get_running_loop().create_task(self._look_for_older(definition))
+            looking.add_done_callback(lambda _: self._looking.pop(id(definition), None))
         return await asyncio.shield(looking)
 
     async def _look_for_older(self, definition: ServerDefinition) -> EventSourceServer | None:

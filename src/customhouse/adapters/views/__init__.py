@@ -1,0 +1,1 @@
+"""How the control process hands what is served over to gateways."""

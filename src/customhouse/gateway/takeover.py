@@ -1,0 +1,98 @@
+"""Taking over what the control process published: a new view is built beside the calls and swapped whole, and what is blocked follows.
+
+A call reads one view from its first step to its last. A picture that cannot be taken over changes nothing: the old view stays, and the
+gateway says so. A build hands the interpreter back every millisecond, so calls go on meanwhile.
+"""
+
+import asyncio
+import gc
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from customhouse.core.picture import Picture, read_picture
+from customhouse.gateway.live import Live, View
+from customhouse.ports.hosts import Views
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.25
+"""Between two looks at what is current: with the build it bounds how long something revoked goes on being served."""
+
+SWITCH_SECONDS = 0.001
+"""After which a build that runs beside calls lets them go on."""
+
+_decode_blocked = msgspec.json.Decoder(dict[str, tuple[tuple[str, str], ...]]).decode
+
+
+class Takeover:
+    """Follows the views of a control process."""
+
+    def __init__(
+        self,
+        views: Views,
+        live: Live,
+        build: Callable[[Picture], View],
+        taken: Callable[[Picture], None],
+        problems: tuple[type[Exception], ...],
+    ) -> None:
+        self._views = views
+        self._live = live
+        self._build = build
+        """Makes a view; runs in a worker thread. Raises one of `problems`."""
+        self._taken = taken
+        """Called on the loop after a view was swapped."""
+        self._problems: tuple[type[Exception], ...] = (ValueError, OSError, msgspec.MsgspecError, *problems)
+        self._refused = ""
+        self.picture = Picture()
+
+    @property
+    def ready(self) -> bool:
+        """There is a view, and it is the current one."""
+        return bool(self.picture.digest) and not self._refused
+
+    async def run(self) -> None:
+        """Look again and again. Ends by cancellation."""
+        while True:
+            await self.look()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def look(self) -> None:
+        """Take over what is new."""
+        try:
+            digest = self._views.current()
+            if digest not in {"", self.picture.digest, self._refused}:
+                await self._take(digest)
+            if (blocked := self._views.blocked()) is not None:
+                self._block(_decode_blocked(blocked))
+        except self._problems as problem:
+            log.warning("what is served could not be looked up: %s", problem)
+
+    async def _take(self, digest: str) -> None:
+        try:
+            picture, view = await asyncio.to_thread(self._made, digest)
+        except self._problems as problem:
+            self._refused = digest
+            log.error("the view %s was not taken over, so the one before stays: %s", digest, problem)  # noqa: TRY400 - said in a sentence
+            return
+        self._live.view = view
+        self.picture, self._refused = picture, ""
+        self._taken(picture)
+
+    def _made(self, digest: str) -> tuple[Picture, View]:
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_SECONDS)
+        gc.disable()  # a collection would stop calls for as long as it takes to look at every tool
+        try:
+            picture = read_picture(digest, self._views.read(digest), self.picture)
+            return picture, self._build(picture)
+        finally:
+            gc.enable()
+            sys.setswitchinterval(interval)
+
+    def _block(self, blocked: Mapping[str, Any]) -> None:
+        for server in self._live.drifted.keys() | blocked.keys():
+            self._live.block(server, frozenset(blocked.get(server, ())))

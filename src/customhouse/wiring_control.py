@@ -1,0 +1,316 @@
+"""Builds the control process: a deployment directory in, the operators' API and everything behind it out."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import uvicorn
+
+from customhouse.adapters.ledgers.directory import LedgerUnusable
+from customhouse.adapters.ledgers.following import Follower
+from customhouse.adapters.ledgers.segments import SegmentLedger
+from customhouse.adapters.stores.sqlite import FILE_NAME, SqliteStores
+from customhouse.adapters.verifiers.development import DEVELOPMENT_ISSUER
+from customhouse.adapters.verifiers.tokens import TokenVerifier
+from customhouse.adapters.views.files import FileViews
+from customhouse.config.addresses import names_loopback, web_address
+from customhouse.config.definitions import definition_findings
+from customhouse.config.load import Loaded
+from customhouse.config.rules import control_url
+from customhouse.config.tree import Control
+from customhouse.console.app import Guarded, OperatorsDoor, application
+from customhouse.console.operations import operations
+from customhouse.control.captures import Captures
+from customhouse.control.changes import Changes
+from customhouse.control.evidence import Evidence
+from customhouse.control.publishing import PROBLEMS, Publishing, unfit
+from customhouse.control.register import Register, Served, Terms
+from customhouse.control.tenants import Tenants
+from customhouse.core.content import Content, PolicyContent, ServerContent, stated
+from customhouse.core.limits import defects
+from customhouse.core.manifest import digest_of
+from customhouse.core.policy import PolicyInvalid
+from customhouse.core.policyrules import read_rules
+from customhouse.core.record import Record
+from customhouse.core.refusal import Refused
+from customhouse.core.review import DAY_SECONDS, Kind
+from customhouse.wiring import (
+    CONTROL_SOCKET,
+    FreshIds,
+    SystemClock,
+    build_upstreams,
+    data_directory,
+    issuers_of,
+    view_of,
+    views_directory,
+)
+
+log = logging.getLogger(__name__)
+
+LEDGER_DIRECTORY = "control-ledger"
+"""In the data directory, beside the gateway's: each process has one of its own."""
+
+TICK_SECONDS = 60.0
+"""Between two looks at what is due: windows, reviews and days of review are days, not minutes."""
+
+READ_ON_SECONDS = 30.0
+"""Between two looks at what was called since."""
+
+_T = TypeVar("_T")
+
+
+class ControlProcess:
+    """A control process of one deployment."""
+
+    def __init__(self, loaded: Loaded, environ: Mapping[str, str]) -> None:
+        settings = loaded.settings
+        control = settings.control
+        if control is None:
+            raise ValueError("the deployment has no control process: `control` is absent from its settings")
+        self._loaded = loaded
+        self._control = control
+        self._clock = SystemClock()
+        data = data_directory(loaded)
+        self._stores = SqliteStores.open(data / FILE_NAME)
+        self._ledger = SegmentLedger.open(data / LEDGER_DIRECTORY, segment_max_bytes=settings.ledger.segment_max_bytes, clock=self._clock)
+        self._views = FileViews(views_directory(loaded))
+        self._build = partial(view_of, settings)
+        self._problems = (*PROBLEMS, PolicyInvalid)
+        terms = Terms(control.review_valid_days * DAY_SECONDS, control.notice_days * DAY_SECONDS, frozenset(control.teams))
+        self._register = Register(self._stores, self._clock, control.roles, terms, findings_of, self._unfit)
+        self._publishing = Publishing(self._register, self._stores, self._views, self._clock)
+        self._changes = Changes()
+        self._upstreams = build_upstreams(loaded, environ, self._changes)
+        self._captures = Captures(
+            self._register,
+            self._stores,
+            self._upstreams,
+            self._ledger,
+            self._clock,
+            self._views,
+            settings.captures.interval_seconds,
+        )
+        self._changes.on_changed.append(self._captures.changed)
+        self._tenants = Tenants(self._register, self._stores, self._clock)
+        self._evidence = Evidence(self._register, self._stores, self._clock, *_reading(data / "ledger"))
+        self._due = asyncio.Event()
+        self.server = uvicorn.Server(
+            uvicorn.Config(
+                self._application(),
+                host=control.host,
+                port=control.port,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=5,
+                ssl_certfile=None if control.tls is None else str(loaded.path(control.tls.certificate_file)),
+                ssl_keyfile=None if control.tls is None else str(loaded.path(control.tls.key_file)),
+            )
+        )
+
+    def _application(self) -> Guarded:
+        resource = control_url(self._loaded.settings)
+        door = OperatorsDoor(
+            verifier=TokenVerifier(
+                issuers_of(self._loaded, self._clock),
+                public_url=resource,
+                clock=self._clock,
+                leeway_seconds=self._loaded.settings.identity.leeway_seconds,
+            ),
+            ledger=self._ledger,
+            clock=self._clock,
+            new_id=FreshIds(),
+            resource=resource,
+            hosts=frozenset(hosts_of(self._control, resource)),
+            origins=frozenset(origin.encode() for origin in self._control.allowed_origins),
+            ready=self._ready,
+        )
+        return application(door, operations(self._register, self._captures, self._evidence, self._tenants, self._carried_out))
+
+    def _ready(self) -> dict[str, bool]:
+        return {"listening": self.server.started, "ledger": self._ledger.writable, "published": not self._publishing.problem}
+
+    def _unfit(self, served: Served) -> Sequence[str]:
+        return unfit(served, self._build, self._problems)
+
+    def _carried_out(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """From a worker thread, on the loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def _served_changed(self) -> None:
+        """From a worker thread."""
+        self._loop.call_soon_threadsafe(self._due.set)
+
+    async def run(self, announce: Callable[[], None], *, until_stdin_closes: bool = False) -> None:
+        """Serve until a signal ends it, or stdin is closed where whoever started it holds the other end; `announce` is called once it
+        listens and what is served was published."""
+        self._loop = asyncio.get_running_loop()
+        if until_stdin_closes:
+            self._loop.add_reader(sys.stdin.fileno(), self._left)
+        self._register.on_served.append(self._served_changed)
+        await asyncio.to_thread(self._tenants.seed, tenants_of(self._loaded))
+        await self._publish()
+        async with self._beside_the_server(announce):
+            await self.server.serve()
+
+    def _left(self) -> None:
+        if not os.read(sys.stdin.fileno(), 1024):
+            self._loop.remove_reader(sys.stdin.fileno())
+            self.server.should_exit = True
+
+    @contextlib.asynccontextmanager
+    async def _beside_the_server(self, announce: Callable[[], None]) -> AsyncIterator[None]:
+        tasks = [
+            asyncio.create_task(work)
+            for work in (self._announce(announce), self._publish_when_due(), self._tick(), self._read_on(), self._sweep())
+        ]
+        hearing = self._hear()
+        try:
+            yield
+        finally:
+            self._loop.remove_reader(hearing)
+            hearing.close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._captures.close()
+            await self._upstreams.close()
+            self._stores.close()
+            try:
+                await self._ledger.close()
+            except Refused as unrecorded:
+                log.warning("the end of this process could not be recorded: %s", unrecorded.note)
+
+    async def _announce(self, announce: Callable[[], None]) -> None:
+        while not self.server.started:  # noqa: ASYNC110 - uvicorn has a flag and no event
+            await asyncio.sleep(0.01)
+        announce()
+
+    async def _publish(self) -> None:
+        served = await asyncio.to_thread(self._publishing.publish, self._build, self._problems)
+        if self._control.serves == "registry":
+            self._captures.follow(served)
+
+    async def _publish_when_due(self) -> None:
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            try:
+                await self._publish()
+            except (Refused, OSError) as failed:
+                log.error("what is served could not be published: %s", failed)  # noqa: TRY400 - said in a sentence
+                await asyncio.sleep(1.0)
+                self._due.set()
+
+    async def _tick(self) -> None:
+        while True:
+            try:
+                for event in await asyncio.to_thread(self._register.tick):
+                    log.warning("%s of %s %s: %s", event.action, event.kind, event.name, event.reason)
+                    record = Record(
+                        kind="errand",
+                        at=self._clock.now(),
+                        method=event.action,
+                        tenant=event.tenant,
+                        server=event.name if event.kind == Kind.SERVER.value else "",
+                        name=f"{event.kind}/{event.name}/{event.number}",
+                        pin_digest=event.digest,
+                        outcome="done",
+                        note=event.reason,
+                    )
+                    await self._ledger.append(record, durable=False)
+            except Refused as refused:
+                log.warning("what is due could not be done: %s %s", refused.reason.name, refused.note)
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def _read_on(self) -> None:
+        while True:
+            await asyncio.sleep(READ_ON_SECONDS)
+            with contextlib.suppress(Refused):  # it is tried again
+                await asyncio.to_thread(self._evidence.read_on)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(1.0)
+            self._upstreams.sweep()
+
+    def _hear(self) -> socket.socket:
+        """A socket for a word of the gateway: the name of a server whose lists changed. A word that is lost costs a look later."""
+        path = data_directory(self._loaded) / CONTROL_SOCKET
+        path.unlink(missing_ok=True)
+        heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        heard.setblocking(False)
+        heard.bind(str(path))
+        path.chmod(0o600)
+        self._loop.add_reader(heard, self._heard, heard)
+        return heard
+
+    def _heard(self, heard: socket.socket) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._captures.changed(heard.recv(256).decode("utf-8", "replace"), "")
+
+
+def hosts_of(control: Control, resource: str) -> list[bytes]:
+    """Values of `Host` that name the operators' API."""
+    hosts = [web_address(resource).authority, *control.allowed_hosts]
+    if names_loopback(control.host):
+        hosts += [f"{name}:{control.port}" for name in ("127.0.0.1", "localhost", "[::1]")]
+    return [host.lower().encode() for host in hosts]
+
+
+def tenants_of(loaded: Loaded) -> dict[str, list[str]]:
+    """The issuers of each tenant, as the settings map them."""
+    found: dict[str, list[str]] = {}
+    for issuer in loaded.settings.identity.issuers:
+        for tenant in {issuer.tenant, *issuer.tenants.values()} - {""}:
+            found.setdefault(tenant, []).append(issuer.issuer)
+    development = loaded.settings.identity.development_issuer
+    if development.enabled:
+        found.setdefault(development.tenant, []).append(DEVELOPMENT_ISSUER)
+    return found
+
+
+def findings_of(kind: Kind, name: str, content: Content) -> list[str]:
+    """What is wrong with a content by itself, a sentence each."""
+    if isinstance(content, PolicyContent):
+        _, unreadable = read_rules({name: content.text})
+        return [str(finding) for finding in unreadable]
+    if not isinstance(content, ServerContent):
+        return []
+    findings = [str(finding) for finding in definition_findings(stated(content)["definition"], name)]
+    if content.pin is not None:
+        if content.pin.server != content.definition.name:
+            findings.append(f"The pin is of the server `{content.pin.server}`.")
+        if content.pin.digest != digest_of(content.pin.manifest):
+            findings.append("The digest of the pin is not that of its manifest.")
+        findings += defects(content.pin.manifest).refusals
+    return findings
+
+
+def _reading(directory: Path) -> tuple[Any, Any]:
+    """Reads the gateway's audit log, which may not be there yet."""
+    follower = Follower(directory)
+
+    def more() -> list[Record]:
+        try:
+            return [seen.record for seen in follower.more()]
+        except (LedgerUnusable, OSError):
+            return []
+
+    def last(count: int, wanted: Callable[[Record], bool]) -> list[Record]:
+        try:
+            return [seen.record for seen in Follower(directory).last(count, wanted)]
+        except (LedgerUnusable, OSError, ValueError):
+            return []
+
+    return more, last
