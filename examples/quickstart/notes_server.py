@@ -3,7 +3,7 @@
 It speaks Streamable HTTP in both protocol eras on 127.0.0.1 and takes calls only with the bearer token in `NOTES_TOKEN`: the gateway
 brings that token, so nobody else can write here. Notes live in memory and are gone when the process ends.
 `--reworded` changes the definition of one tool, as a new release of a server would; the gateway then blocks that tool until a reviewer has
-seen it.
+seen it. `--extended` offers one tool more, which nobody has reviewed.
 """
 
 import argparse
@@ -67,11 +67,13 @@ class Notebook:
         del self._notes[title]
 
 
-def notes_server(notebook: Notebook, *, reworded: bool) -> MCPServer:
+def notes_server(notebook: Notebook, *, reworded: bool, extended: bool) -> MCPServer:
     """The server with its tools, prompt, resource and template."""
     server = MCPServer("notes", title="Notes", version="1.0.0", instructions="Read and keep short notes.", log_level="ERROR")
     _add_tools(server, notebook)
     server.add_tool(_read_note_of_the_next_release(notebook) if reworded else _read_note(notebook), name="read_note", annotations=READS)
+    if extended:
+        server.add_tool(_find_notes(notebook), name="find_notes", annotations=READS)
     _add_prompt_and_resources(server, notebook)
     return server
 
@@ -129,6 +131,14 @@ def _read_note_of_the_next_release(notebook: Notebook) -> Callable[..., str]:
     return read_note
 
 
+def _find_notes(notebook: Notebook) -> Callable[..., list[str]]:
+    def find_notes(tag: Annotated[str, Field(description="A word that the notes are tagged with")]) -> list[str]:
+        """Find notes by a tag."""
+        return [title for title in notebook.titles() if tag in notebook.read(title).tags]
+
+    return find_notes
+
+
 def _add_prompt_and_resources(server: MCPServer, notebook: Notebook) -> None:
     @server.prompt()
     def summarise_notes() -> str:
@@ -166,9 +176,9 @@ class DemandsToken:
         return len(given) == 1 and hmac.compare_digest(given[0], self._expected)
 
 
-def served(port: int, token: str, *, reworded: bool) -> Coroutine[Any, Any, None]:
+def served(port: int, token: str, *, reworded: bool, extended: bool) -> Coroutine[Any, Any, None]:
     """Serve until the process is told to end."""
-    app = notes_server(Notebook(), reworded=reworded).streamable_http_app()
+    app = notes_server(Notebook(), reworded=reworded, extended=extended).streamable_http_app()
     config = uvicorn.Config(DemandsToken(app, token), host="127.0.0.1", port=port, log_level="error", timeout_graceful_shutdown=1)
     return uvicorn.Server(config).serve()
 
@@ -179,6 +189,7 @@ def main() -> int:
     parser.add_argument(
         "--reworded", action="store_true", help="change the definition of read_note, so that it drifts from what was approved"
     )
+    parser.add_argument("--extended", action="store_true", help="offer one tool more than was approved")
     options = parser.parse_args()
     token = os.environ.get("NOTES_TOKEN", "")
     if not token:
@@ -186,7 +197,7 @@ def main() -> int:
         return 2
     # The newest revision deprecates log messages and keeps them working; the gateway relays them.
     warnings.filterwarnings("ignore", category=MCPDeprecationWarning)
-    asyncio.run(served(options.port, token, reworded=options.reworded))
+    asyncio.run(served(options.port, token, reworded=options.reworded, extended=options.extended))
     return 0
 
 

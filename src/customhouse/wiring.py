@@ -50,7 +50,7 @@ from customhouse.core.budget import Rate
 from customhouse.core.catalogue import Endpoint, offer, portal_endpoint, server_endpoint
 from customhouse.core.launch import launch_of
 from customhouse.core.manifest import Pin, ServerDefinition
-from customhouse.core.picture import Picture, ServedServer
+from customhouse.core.picture import Picture, ServedServer, read_picture
 from customhouse.core.policy import PolicyInvalid, compile_policy, policy_servers
 from customhouse.core.refusal import Reason, Refused
 from customhouse.edge.app import application
@@ -224,6 +224,13 @@ def data_directory(loaded: Loaded) -> Path:
 def follows_registry(settings: Settings) -> bool:
     """Whether the gateway serves what operators activated, not the files of the directory."""
     return settings.control is not None and settings.control.serves == "registry"
+
+
+def served_picture(loaded: Loaded) -> Picture:
+    """What the control process published last; the empty one before it did. Raises `ValueError` for a file that is not what it was."""
+    views = FileViews(views_directory(loaded))
+    digest = views.current()
+    return read_picture(digest, views.read(digest), Picture()) if digest else Picture()
 
 
 def views_directory(loaded: Loaded) -> Path:

@@ -28,7 +28,7 @@ DOORS = {
     "cryptography": ("customhouse.adapters.verifiers.*", "customhouse.adapters.sealers.*"),
     "httpcore2": ("customhouse.adapters.verifiers.*",),
     "httptools": ("customhouse.wire.*", "customhouse.edge.*"),
-    "httpx2": ("customhouse.adapters.verifiers.*", "customhouse.cli.call"),
+    "httpx2": ("customhouse.adapters.verifiers.*", "customhouse.cli.call", "customhouse.cli.operatorsapi"),
     "joserfc": ("customhouse.adapters.verifiers.*",),
     "jsonschema_rs": ("customhouse.core.schemas",),
     "msgspec": ("customhouse.*",),

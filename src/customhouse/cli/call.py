@@ -76,7 +76,7 @@ def call(
     """
     if listing == (tool is not None):
         raise click.UsageError("Name a tool, or ask for --list.")
-    _check_url(url)
+    check_address(url)
     written = _object(json_arguments)
     try:
         with conversation(url, token, Era(era), silence_seconds) as talk:
@@ -92,7 +92,8 @@ def call(
     _show_result(result, as_json=as_json)
 
 
-def _check_url(url: str) -> None:
+def check_address(url: str) -> None:
+    """Raises `BadParameter` for an address that no token should go to."""
     try:
         parsed = httpx2.URL(url)
     except httpx2.InvalidURL as invalid:

@@ -14,6 +14,8 @@ from customhouse.adapters.verifiers.tokens import MAX_TOKEN_BYTES
 from customhouse.config.definitions import read_definitions
 from customhouse.config.findings import ConfigurationInvalid
 from customhouse.config.load import Loaded, load
+from customhouse.config.rules import control_url
+from customhouse.wiring import follows_registry, served_picture
 
 KEY_FILE = "development-issuer.json"
 """In the data directory."""
@@ -44,6 +46,7 @@ class Duration(click.ParamType[int]):
 @click.option(
     "--endpoint", "endpoints", multiple=True, help="The path of an endpoint, such as /mcp; may be repeated. Default: all of them."
 )
+@click.option("--operator", is_flag=True, help="For the operators' API instead of the endpoints of callers.")
 @click.option(
     "--lifetime", "lifetime_seconds", type=Duration(), default="1h", show_default=True, help="Seconds, or like 15m or 1h; at most 24h."
 )
@@ -63,6 +66,8 @@ def token(
     scopes: tuple[str, ...],
     client: str,
     endpoints: tuple[str, ...],
+    *,
+    operator: bool,
     lifetime_seconds: int,
     directory: Path,
 ) -> None:
@@ -73,8 +78,8 @@ def token(
     _check_names(person, workload, client, groups, scopes)
     try:
         loaded = load(directory, os.environ)
-        known = endpoint_paths(loaded)
         issuer = _issuer(loaded)
+        resources = _operators(loaded, endpoints) if operator else _resources(loaded, endpoints)
     except ConfigurationInvalid as invalid:
         raise click.ClickException(str(invalid)) from invalid
     except UnsafeKeyFile as unsafe:
@@ -86,7 +91,7 @@ def token(
         scopes=scopes,
         client=client,
         tenant=loaded.settings.identity.development_issuer.tenant,
-        resources=[loaded.settings.public_url + path for path in _chosen(endpoints, known)],
+        resources=resources,
         lifetime_seconds=lifetime_seconds,
         now=time.time(),
     )
@@ -99,9 +104,23 @@ def token(
 
 def endpoint_paths(loaded: Loaded) -> tuple[str, ...]:
     """Every endpoint of a deployment: the default portal, the others, and each server."""
+    if follows_registry(loaded.settings):
+        return tuple(served_picture(loaded).paths)
     portals = sorted(f"/mcp/{name}" for name in loaded.settings.portals if name != "default")
     servers = (f"/servers/{definition.name}/mcp" for definition in read_definitions(loaded.directory, loaded.settings))
     return ("/mcp", *portals, *servers)
+
+
+def _resources(loaded: Loaded, endpoints: tuple[str, ...]) -> list[str]:
+    return [loaded.settings.public_url + path for path in _chosen(endpoints, endpoint_paths(loaded))]
+
+
+def _operators(loaded: Loaded, endpoints: tuple[str, ...]) -> list[str]:
+    if endpoints:
+        raise click.UsageError("A token for the operators' API opens no endpoint: leave --endpoint or --operator out.")
+    if loaded.settings.control is None:
+        raise click.ClickException("There is no operators' API: `control` is absent from customhouse.yaml.")
+    return [control_url(loaded.settings)]
 
 
 def _issuer(loaded: Loaded) -> DevelopmentIssuer:

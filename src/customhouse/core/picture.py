@@ -63,6 +63,17 @@ class Picture:
     contents: Mapping[str, Content] = field(default_factory=dict)
     """By digest, for the next picture."""
 
+    @property
+    def paths(self) -> list[str]:
+        """The paths of its endpoints: portals first, the default one always."""
+        portals = sorted(f"/mcp/{name}" for name in self.portals if name != "default")
+        servers = [
+            f"/servers/{one.name}/versions/{one.number}/mcp" if one.deprecated else f"/servers/{one.name}/mcp"
+            for one in self.servers
+            if one.pin is not None
+        ]
+        return ["/mcp", *portals, *servers]
+
 
 def lines_of(served: Iterable[tuple[Version, bytes]]) -> list[bytes]:
     """The lines of what is served, each version with its canonical content, in an order that says nothing."""
