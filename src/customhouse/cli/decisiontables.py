@@ -83,10 +83,15 @@ def named_ref(policy: Policy, call: str) -> ActionRef:
 
 def caller_of(who: Who, ref: ActionRef) -> Caller:
     """The caller as the gateway would know it."""
+    return caller_in(who, who.tenant or ref.tenant)
+
+
+def caller_in(who: Who, tenant: str) -> Caller:
+    """The caller of a tenant."""
     return known(
         Caller(
             issuer=who.issuer,
-            tenant=who.tenant or ref.tenant,
+            tenant=tenant,
             person=who.person,
             workload=who.workload,
             client=who.client,

@@ -1,0 +1,136 @@
+"""`customhouse export`: an endpoint in the words of a client or a model provider, from the pins of a deployment directory."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import click
+
+from customhouse.cli.decisiontables import Who, caller_in
+from customhouse.cli.display import line
+from customhouse.cli.failures import explained
+from customhouse.cli.settings import deployment_directory
+from customhouse.config.load import load
+from customhouse.core.catalogue import Endpoint, Tool
+from customhouse.core.exports.formats import FORMATS, export
+from customhouse.core.exports.selection import Selection, Wishes, grantable, select
+from customhouse.core.identity import Caller
+from customhouse.core.policy import Policy
+from customhouse.gateway.live import View
+from customhouse.wiring import build_view, read_deployment
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """For whom an export is: one caller, or everybody of a tenant."""
+
+    who: Who
+    everybody: bool
+
+
+@click.command("export")
+@click.argument("name", metavar="FORMAT", type=click.Choice(list(FORMATS)))
+@click.option("--portal", "portals", multiple=True, help="A portal; may be repeated. Without it and --server: the portal `default`.")
+@click.option("--server", "servers", multiple=True, help="A single server; may be repeated.")
+@click.option("--as", "person", default="", help="The person whose tools are exported.")
+@click.option("--workload", default="", help="The workload whose tools are exported.")
+@click.option("--group", "groups", multiple=True, help="A group of the caller; may be repeated.")
+@click.option("--scope", "scopes", multiple=True, help="A scope of the caller's token; may be repeated.")
+@click.option("--client", default="", help="The OAuth client of the caller's token.")
+@click.option("--issuer", default="", help="The issuer of the caller's token.")
+@click.option("--tenant", default="", show_default="that of the servers", help="The tenant of the caller.")
+@click.option("--all", "everybody", is_flag=True, help="Every tool that the policy lets anybody call, instead of one caller's.")
+@click.option("--writes", is_flag=True, help="Tools that change things too.")
+@click.option("--defer", is_flag=True, help="Load tools by the provider's tool search.")
+@click.option("--sign-in", is_flag=True, help="The client signs in by itself: no place for a token.")
+@click.option("--deny-direct", is_flag=True, help="Deny the servers' own addresses.")
+@deployment_directory
+@explained
+def export_endpoints(
+    name: str,
+    portals: tuple[str, ...],
+    servers: tuple[str, ...],
+    directory: Path,
+    everybody: bool,
+    writes: bool,
+    defer: bool,
+    sign_in: bool,
+    deny_direct: bool,
+    **who: str | tuple[str, ...],
+) -> None:
+    """Print an endpoint for a client or a model provider, as one JSON document.
+
+    Tools and their definitions come from the pins, their classes from the reviews. Only what a call of the audience could reach is
+    named. What is left out, and what else matters, is told on standard error. There is never a token in it.
+    """
+    audience = Audience(_who(who), everybody)
+    _check_options(name, audience, defer, deny_direct)
+    deployment = read_deployment(load(directory, os.environ))
+    view = build_view(deployment)
+    selections = [_selected(view, endpoint, audience, writes) for endpoint in _endpoints(view, portals, servers)]
+    denied = tuple(definition.url for definition in deployment.definitions if definition.url) if deny_direct else ()
+    made = export(name, selections, Wishes(writes=writes, defer=defer, sign_in=sign_in, denied_urls=denied))
+    for finding in made.findings:
+        click.echo(line(f"{'problem' if finding.stops else 'note'}: {finding}"), err=True)
+    if made.document is None:
+        sys.exit(1)
+    click.echo(json.dumps(made.document, indent=2))
+
+
+def _who(given: dict[str, str | tuple[str, ...]]) -> Who:
+    return Who(**given)  # type: ignore[arg-type]  # click gives each option its own type
+
+
+def _check_options(name: str, audience: Audience, defer: bool, deny_direct: bool) -> None:
+    somebody = bool(audience.who.person or audience.who.workload)
+    if somebody == audience.everybody or (audience.everybody and audience.who != Who(tenant=audience.who.tenant)):
+        raise click.UsageError("Say for whom: --as PERSON or --workload NAME, or --all alone.")
+    if defer and not FORMATS[name].defers:
+        raise click.UsageError(f"Nothing can be deferred in {name}.")
+    if deny_direct and not FORMATS[name].denies:
+        raise click.UsageError(f"No address can be denied in {name}.")
+
+
+def _endpoints(view: View, portals: Iterable[str], servers: Iterable[str]) -> list[Endpoint]:
+    """The endpoints that were named, each once. Raises `LookupError` for one that is not there."""
+    paths = [
+        *("/mcp" if portal == "default" else f"/mcp/{portal}" for portal in portals),
+        *(f"/servers/{server}/mcp" for server in servers),
+    ]
+    found = []
+    for path in dict.fromkeys(paths or ["/mcp"]):
+        if path not in view.endpoints:
+            raise LookupError(
+                f"There is no endpoint {path} here; a server has one once it is pinned. There are: {', '.join(view.endpoints)}."
+            )
+        found.append(view.endpoints[path])
+    return found
+
+
+def _selected(view: View, endpoint: Endpoint, audience: Audience, writes: bool) -> Selection:
+    tenant = audience.who.tenant or _only_tenant(endpoint)
+    if tenant not in endpoint.tenants.values():
+        raise LookupError(f"{endpoint.path} offers nothing to the tenant {tenant}.")
+    reached = partial(_grantable, view.policy) if audience.everybody else _visible(view.policy, caller_in(audience.who, tenant))
+    return select(endpoint, tenant, reached, writes=writes)
+
+
+def _only_tenant(endpoint: Endpoint) -> str:
+    tenants = sorted(set(endpoint.tenants.values()))
+    if len(tenants) != 1:
+        raise click.UsageError(
+            f"{endpoint.path} offers servers of {len(tenants)} tenants: say --tenant, one of {', '.join(tenants) or 'none'}."
+        )
+    return tenants[0]
+
+
+def _grantable(policy: Policy, tool: Tool) -> bool:
+    return grantable(policy, tool.action)
+
+
+def _visible(policy: Policy, caller: Caller) -> Callable[[Tool], bool]:
+    return lambda tool: policy.visible(caller, tool.action)
