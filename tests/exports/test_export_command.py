@@ -7,9 +7,15 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from customhouse.cli.decisiontables import Who, caller_in
 from customhouse.cli.main import main
+from customhouse.config.load import load
 from customhouse.core.exports.formats import FORMATS
+from customhouse.core.exports.selection import select
+from customhouse.core.listing import listed
+from customhouse.core.manifest import Era
 from customhouse.core.naming import alias_of
+from customhouse.wiring import build_view, read_deployment
 from tests.exports.world import SETTINGS, TITLE, build
 
 READER = ("--as", "ann", "--group", "eng")
@@ -180,6 +186,19 @@ def test_no_export_names_what_no_call_of_the_audience_reaches_nor_holds_a_secret
     assert not [word for word in (*unseen, *SECRETS) if word in text]
 
 
+@pytest.mark.parametrize("path", ["/mcp/office", "/servers/notes/mcp", "/servers/2fa/mcp"])
+@pytest.mark.parametrize("groups", [("eng",), ("writers",), ("eng", "writers")])
+def test_the_names_of_an_export_are_those_that_the_gateway_lists_to_the_caller(
+    deployment: Path, path: str, groups: tuple[str, ...]
+) -> None:
+    view = build_view(read_deployment(load(deployment, {})))
+    who = caller_in(Who(person="ann", groups=groups), "acme")
+    answer = listed(view.endpoints[path], "tools/list", who, Era.LEGACY, view.policy.visible, lambda *_: False)
+    selection = select(view.endpoints[path], "acme", lambda tool: view.policy.visible(who, tool.action), writes=True)
+    expected = [tool for tool in answer["tools"] if "watch" not in tool["name"]]
+    assert [(tool.name, tool.definition["inputSchema"]) for tool in selection.tools] == [(t["name"], t["inputSchema"]) for t in expected]
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -187,6 +206,7 @@ def test_no_export_names_what_no_call_of_the_audience_reaches_nor_holds_a_secret
         (("--all", "--as", "ann"), "Say for whom"),
         (("--all", "--group", "eng"), "Say for whom"),
         (("--all", "--tenant", "acme", "--deny-direct"), "No address can be denied in openai."),
+        (("--all", "--tenant", "acme", "--sign-in"), "What reads openai does not sign in by itself."),
         (("--all", "--server", "gone"), "There is no endpoint /servers/gone/mcp here"),
         (("--all", "--server", "notes", "--tenant", "other"), "/servers/notes/mcp offers nothing to the tenant other."),
         (("--as", "eve", "--server", "notes"), "problem: notes: No tool is left to export for this audience."),

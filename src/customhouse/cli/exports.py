@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import click
+import msgspec
 
 from customhouse.cli.decisiontables import Who, caller_in
 from customhouse.cli.display import line
@@ -68,12 +69,13 @@ def export_endpoints(
     named. What is left out, and what else matters, is told on standard error. There is never a token in it.
     """
     audience = Audience(_who(who), everybody)
-    _check_options(name, audience, defer, deny_direct)
+    wishes = Wishes(writes=writes, defer=defer, sign_in=sign_in)
+    _check_options(name, audience, wishes, deny_direct)
     deployment = read_deployment(load(directory, os.environ))
     view = build_view(deployment)
     selections = [_selected(view, endpoint, audience, writes) for endpoint in _endpoints(view, portals, servers)]
     denied = tuple(definition.url for definition in deployment.definitions if definition.url) if deny_direct else ()
-    made = export(name, selections, Wishes(writes=writes, defer=defer, sign_in=sign_in, denied_urls=denied))
+    made = export(name, selections, msgspec.structs.replace(wishes, denied_urls=denied))
     for finding in made.findings:
         click.echo(line(f"{'problem' if finding.stops else 'note'}: {finding}"), err=True)
     if made.document is None:
@@ -85,14 +87,18 @@ def _who(given: dict[str, str | tuple[str, ...]]) -> Who:
     return Who(**given)  # type: ignore[arg-type]  # click gives each option its own type
 
 
-def _check_options(name: str, audience: Audience, defer: bool, deny_direct: bool) -> None:
+def _check_options(name: str, audience: Audience, wishes: Wishes, deny_direct: bool) -> None:
     somebody = bool(audience.who.person or audience.who.workload)
     if somebody == audience.everybody or (audience.everybody and audience.who != Who(tenant=audience.who.tenant)):
         raise click.UsageError("Say for whom: --as PERSON or --workload NAME, or --all alone.")
-    if defer and not FORMATS[name].defers:
-        raise click.UsageError(f"Nothing can be deferred in {name}.")
-    if deny_direct and not FORMATS[name].denies:
-        raise click.UsageError(f"No address can be denied in {name}.")
+    chosen = FORMATS[name]
+    for asked, possible, sentence in (
+        (wishes.defer, chosen.defers, f"Nothing can be deferred in {name}."),
+        (wishes.sign_in, chosen.signs_in, f"What reads {name} does not sign in by itself."),
+        (deny_direct, chosen.denies, f"No address can be denied in {name}."),
+    ):
+        if asked and not possible:
+            raise click.UsageError(sentence)
 
 
 def _endpoints(view: View, portals: Iterable[str], servers: Iterable[str]) -> list[Endpoint]:

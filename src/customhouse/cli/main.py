@@ -6,6 +6,7 @@ from customhouse import __version__
 from customhouse.cli.audit import audit
 from customhouse.cli.call import call
 from customhouse.cli.exports import export_endpoints
+from customhouse.cli.imports import import_servers
 from customhouse.cli.keys import keys
 from customhouse.cli.migrate import migrate
 from customhouse.cli.policy import policy
@@ -23,5 +24,5 @@ def main() -> None:
     """Customhouse: the governed way from every MCP client to every MCP server."""
 
 
-for command in (serve, call, token, registry, servers, policy, export_endpoints, audit, keys, config, doctor, migrate, quickstart):
+for command in (serve, call, token, registry, servers, policy, export_endpoints, import_servers, audit, keys, config, doctor, migrate, quickstart):
     main.add_command(command)

@@ -16,10 +16,11 @@ from customhouse.core.manifest import Package, StdioProgram
 REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:[^\x00]+")
 """What stands for a secret wherever one is needed."""
 
-_NAMES: Mapping[str, re.Pattern[str]] = {
+PACKAGE_NAMES: Mapping[str, re.Pattern[str]] = {
     "pypi": re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,212}[A-Za-z0-9])?"),
     "npm": re.compile(r"(?=.{1,214}\Z)(@[a-z0-9~-][a-z0-9._~-]*/)?[a-z0-9~-][a-z0-9._~-]*"),
 }
+"""What packages are called, by ecosystem."""
 _VERSION = re.compile(r"[0-9][A-Za-z0-9.+!_-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -53,7 +54,7 @@ def exposed(program: StdioProgram, directory: Path, settings: Settings) -> Itera
 
 
 def _package(package: Package) -> Iterator[Complaint]:
-    if _NAMES[package.ecosystem].fullmatch(package.name) is None:
+    if PACKAGE_NAMES[package.ecosystem].fullmatch(package.name) is None:
         yield Complaint(("name",), f"This is not the name of a package of {package.ecosystem}.", "Write the name as it is published.")
     if _VERSION.fullmatch(package.version) is None:
         yield Complaint(("version",), "This is not an exact version.", "Write the one version that was reviewed, without a range or a tag.")

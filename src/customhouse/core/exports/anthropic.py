@@ -30,9 +30,8 @@ def messages_request(selections: Sequence[Selection], wishes: Wishes) -> Export:
     kept = [selection for selection, _ in named]
     found = [*(finding for _, unfit in named for finding in unfit)]
     found += [*cloud_findings(kept, "Anthropic"), *shared_labels(kept), *nothing_left(kept)]
-    if not wishes.sign_in:
-        sentence = "Add `authorization_token` to each entry of `mcp_servers` when a request is made; it is not stored here."
-        found.append(ExportFinding("mcp_servers", sentence))
+    sentence = "Add `authorization_token` to each entry of `mcp_servers` when a request is made; it is not stored here."
+    found.append(ExportFinding("mcp_servers", sentence))
     toolsets = [_toolset(selection, wishes) for selection in kept]
     document = {
         "betas": list(BETAS),

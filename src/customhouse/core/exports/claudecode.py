@@ -43,6 +43,9 @@ def managed_servers(selections: Sequence[Selection], wishes: Wishes) -> Export:
     """What belongs into `managed-mcp.json`."""
     found = list(shared_labels(selections))
     if not wishes.sign_in:
-        found.append(ExportFinding("mcpServers", "Each user's environment holds the token as CUSTOMHOUSE_TOKEN."))
+        sentence = (
+            "Each user's environment holds the token as CUSTOMHOUSE_TOKEN; where there is an allow-list, it has to name these addresses."
+        )
+        found.append(ExportFinding("mcpServers", sentence))
     token = "" if wishes.sign_in else "${CUSTOMHOUSE_TOKEN}"
     return finished({"mcpServers": {selection.label: remote_entry(selection, token) for selection in selections}}, found)

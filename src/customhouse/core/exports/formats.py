@@ -22,6 +22,8 @@ class Format(msgspec.Struct, frozen=True):
     """Whether the document names tools, so that it holds for one audience and one pin."""
     defers: bool = False
     """Whether tools can be left to the provider's tool search."""
+    signs_in: bool = False
+    """Whether what reads the document can find the authorization server by itself."""
     denies: bool = False
     """Whether addresses can be denied."""
 
@@ -30,9 +32,9 @@ FORMATS: Mapping[str, Format] = {
     "anthropic": Format(messages_request, "request to Anthropic's Messages API", names_tools=True, defers=True),
     "openai": Format(responses_tools, "tools of OpenAI's Responses API", names_tools=True, defers=True),
     "claude-code-policy": Format(managed_settings, "managed-settings.json of Claude Code", denies=True),
-    "claude-code-servers": Format(managed_servers, "managed-mcp.json of Claude Code"),
-    "vscode": Format(vscode_file, "mcp.json of VS Code"),
-    "mcp-json": Format(mcp_json, "mcp.json with `mcpServers`"),
+    "claude-code-servers": Format(managed_servers, "managed-mcp.json of Claude Code", signs_in=True),
+    "vscode": Format(vscode_file, "mcp.json of VS Code", signs_in=True),
+    "mcp-json": Format(mcp_json, "mcp.json with `mcpServers`", signs_in=True),
 }
 
 

@@ -35,8 +35,7 @@ def responses_tools(selections: Sequence[Selection], wishes: Wishes) -> Export:
     ]
     if (count := sum(len(selection.tools) for selection in kept)) >= ADVISED_TOOLS:
         found.append(ExportFinding("tools", f"These are {count} tools; OpenAI advises fewer than {ADVISED_TOOLS}. A smaller portal helps."))
-    if not wishes.sign_in:
-        found.append(ExportFinding("tools", "Add `authorization` to each tool of type `mcp` in every request; it is not stored here."))
+    found.append(ExportFinding("tools", "Add `authorization` to each tool of type `mcp` in every request; it is not stored here."))
     tools = [_tool(selection, wishes) for selection in kept]
     return finished({"tools": [*([{"type": "tool_search"}] if wishes.defer else []), *tools]}, found)
 
