@@ -15,6 +15,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from customhouse.console.app import Guarded
 from customhouse.console.registryapi import ANY_ORIGIN, VSCODE_ORIGIN, registry_api
 from customhouse.core.registrylisting import ListedVersion
 from tests.console.documented import ERROR, LIST, RESPONSE
@@ -222,6 +223,25 @@ def test_a_refusal_can_be_read_across_origins_too(client: httpx2.Client) -> None
 
 def test_below_another_prefix_names_are_found_alike(client: httpx2.Client) -> None:
     assert read(client, f"/open/v0.1/servers/{NOTES}/versions/latest", RESPONSE)["server"]["name"] == f"{HERE}/notes"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Origin": VSCODE_ORIGIN, "Sec-Fetch-Site": "cross-site"}, 200),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Host": "rebound.example"}, 403),
+    ],
+)
+async def test_behind_the_guard_of_the_console_the_listed_origin_comes_through_and_no_other(headers: dict[str, str], status: int) -> None:
+    routes = Starlette(routes=[registry_api(lambda: VERSIONS, namespace=HERE)])
+    guarded = Guarded(routes, frozenset({b"console.example"}), frozenset({VSCODE_ORIGIN.encode()}))
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=guarded), base_url="http://console.example") as client:
+        response = await client.get(f"/v0.1/servers/{NOTES}/versions/latest", headers=headers)
+    assert response.status_code == status
+    assert ("access-control-allow-origin" in response.headers) is (status == 200 and "Origin" in headers)
 
 
 def test_the_checks_of_the_answers_can_fail(client: httpx2.Client) -> None:

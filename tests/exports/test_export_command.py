@@ -1,4 +1,4 @@
-"""`customhouse export`: what an audience reaches, in each format, and nothing else."""
+"""`customhouse export`: what a recipient reaches, in each format, and nothing else."""
 
 import json
 from pathlib import Path
@@ -180,7 +180,7 @@ def test_vscode_asks_for_the_token_as_a_password(deployment: Path) -> None:
 
 
 @pytest.mark.parametrize("name", list(FORMATS))
-def test_no_export_names_what_no_call_of_the_audience_reaches_nor_holds_a_secret(deployment: Path, name: str) -> None:
+def test_no_export_names_what_no_call_of_the_recipient_reaches_nor_holds_a_secret(deployment: Path, name: str) -> None:
     text = run(deployment, name, "--portal", "office", *READER).stdout
     unseen = {"add_note", "purge", "hidden", "unreviewed", "watch", "check", "foreign"}
     assert not [word for word in (*unseen, *SECRETS) if word in text]
@@ -209,7 +209,7 @@ def test_the_names_of_an_export_are_those_that_the_gateway_lists_to_the_caller(
         (("--all", "--tenant", "acme", "--sign-in"), "What reads openai does not sign in by itself."),
         (("--all", "--server", "gone"), "There is no endpoint /servers/gone/mcp here"),
         (("--all", "--server", "notes", "--tenant", "other"), "/servers/notes/mcp offers nothing to the tenant other."),
-        (("--as", "eve", "--server", "notes"), "problem: notes: No tool is left to export for this audience."),
+        (("--as", "eve", "--server", "notes"), "problem: notes: No tool is left to export for this recipient."),
     ],
 )
 def test_what_cannot_be_exported_is_refused_in_a_sentence(deployment: Path, words: tuple[str, ...], sentence: str) -> None:

@@ -26,7 +26,7 @@ from customhouse.wiring import build_view, read_deployment
 
 
 @dataclass(frozen=True, slots=True)
-class Audience:
+class Recipient:
     """For whom an export is: one caller, or everybody of a tenant."""
 
     who: Who
@@ -65,15 +65,15 @@ def export_endpoints(
 ) -> None:
     """Print an endpoint for a client or a model provider, as one JSON document.
 
-    Tools and their definitions come from the pins, their classes from the reviews. Only what a call of the audience could reach is
+    Tools and their definitions come from the pins, their classes from the reviews. Only what a call of the recipient could reach is
     named. What is left out, and what else matters, is told on standard error. There is never a token in it.
     """
-    audience = Audience(_who(who), everybody)
+    recipient = Recipient(_who(who), everybody)
     wishes = Wishes(writes=writes, defer=defer, sign_in=sign_in)
-    _check_options(name, audience, wishes, deny_direct)
+    _check_options(name, recipient, wishes, deny_direct)
     deployment = read_deployment(load(directory, os.environ))
     view = build_view(deployment)
-    selections = [_selected(view, endpoint, audience, writes) for endpoint in _endpoints(view, portals, servers)]
+    selections = [_selected(view, endpoint, recipient, writes) for endpoint in _endpoints(view, portals, servers)]
     denied = tuple(definition.url for definition in deployment.definitions if definition.url) if deny_direct else ()
     made = export(name, selections, msgspec.structs.replace(wishes, denied_urls=denied))
     for finding in made.findings:
@@ -87,9 +87,9 @@ def _who(given: dict[str, str | tuple[str, ...]]) -> Who:
     return Who(**given)  # type: ignore[arg-type]  # click gives each option its own type
 
 
-def _check_options(name: str, audience: Audience, wishes: Wishes, deny_direct: bool) -> None:
-    somebody = bool(audience.who.person or audience.who.workload)
-    if somebody == audience.everybody or (audience.everybody and audience.who != Who(tenant=audience.who.tenant)):
+def _check_options(name: str, recipient: Recipient, wishes: Wishes, deny_direct: bool) -> None:
+    somebody = bool(recipient.who.person or recipient.who.workload)
+    if somebody == recipient.everybody or (recipient.everybody and recipient.who != Who(tenant=recipient.who.tenant)):
         raise click.UsageError("Say for whom: --as PERSON or --workload NAME, or --all alone.")
     chosen = FORMATS[name]
     for asked, possible, sentence in (
@@ -117,11 +117,11 @@ def _endpoints(view: View, portals: Iterable[str], servers: Iterable[str]) -> li
     return found
 
 
-def _selected(view: View, endpoint: Endpoint, audience: Audience, writes: bool) -> Selection:
-    tenant = audience.who.tenant or _only_tenant(endpoint)
+def _selected(view: View, endpoint: Endpoint, recipient: Recipient, writes: bool) -> Selection:
+    tenant = recipient.who.tenant or _only_tenant(endpoint)
     if tenant not in endpoint.tenants.values():
         raise LookupError(f"{endpoint.path} offers nothing to the tenant {tenant}.")
-    reached = partial(_grantable, view.policy) if audience.everybody else _visible(view.policy, caller_in(audience.who, tenant))
+    reached = partial(_grantable, view.policy) if recipient.everybody else _visible(view.policy, caller_in(recipient.who, tenant))
     return select(endpoint, tenant, reached, writes=writes)
 
 

@@ -59,7 +59,8 @@ def registry_api(listed: Listed, *, namespace: str, allowed_origins: Sequence[st
     """The routes below `/v0.1`, for an application that redirects no slashes. `listed` gives, at each request anew, the versions that may
     be told to everybody.
 
-    `namespace` is a domain name in reverse that names begin with. `allowed_origins` are origins whose pages may read the answers, or `*`.
+    `namespace` is a domain name in reverse that names begin with. `allowed_origins` are origins whose pages may read the answers, or `*`;
+    behind a guard that refuses origins, those have to be listed at the guard as well.
     Raises `ValueError` for a namespace that is none.
     """
     check_namespace(namespace)

@@ -58,4 +58,4 @@ def nothing_left(selections: Sequence[Selection]) -> Iterable[ExportFinding]:
     """Endpoints of which no tool is left; an empty allow-list would be of no use to anybody."""
     for selection in selections:
         if not selection.tools:
-            yield ExportFinding(selection.label, "No tool is left to export for this audience.", stops=True)
+            yield ExportFinding(selection.label, "No tool is left to export for this recipient.", stops=True)

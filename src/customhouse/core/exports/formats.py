@@ -19,7 +19,7 @@ class Format(msgspec.Struct, frozen=True):
     render: Render
     meaning: str
     names_tools: bool = False
-    """Whether the document names tools, so that it holds for one audience and one pin."""
+    """Whether the document names tools, so that it holds for one recipient and one pin."""
     defers: bool = False
     """Whether tools can be left to the provider's tool search."""
     signs_in: bool = False

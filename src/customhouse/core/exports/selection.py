@@ -1,6 +1,6 @@
-"""What an endpoint shows an audience, picked out of the catalogue for an export.
+"""What an endpoint shows a recipient, picked out of the catalogue for an export.
 
-The names are those of the endpoint's own table, so each stands in a pin and can be called there. What no call of the audience could reach
+The names are those of the endpoint's own table, so each stands in a pin and can be called there. What no call of the recipient could reach
 is not picked and not mentioned; what is left out for another reason is a finding, never a silence.
 A provider only warns of an unknown name in an allow-list (platform.claude.com, MCP connector), so nobody should write them by hand.
 """
@@ -42,7 +42,7 @@ class ExportedTool(msgspec.Struct, frozen=True):
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
-    """One endpoint as an audience sees it."""
+    """One endpoint as a recipient sees it."""
 
     label: str
     """The portal's or the server's name, or `customhouse` for the portal `default`."""
