@@ -174,6 +174,18 @@ def test_a_client_file_has_a_place_for_the_token_by_the_formats_own_means(deploy
     assert signed_in == {key: {"customhouse": {"type": "http", "url": "https://gateway.example.com/mcp"}}}
 
 
+def test_an_endpoint_without_a_tool_for_the_recipient_is_exported_to_a_client_with_a_note(deployment: Path) -> None:
+    result = run(deployment, "vscode", "--server", "notes", "--as", "eve")
+    assert (result.exit_code, "note: notes: The recipient reaches no tool there." in result.stderr) == (0, True)
+    assert "reaches no tool" not in run(deployment, "vscode", "--server", "notes", *WRITER).stderr
+
+
+def test_writes_are_not_asked_for_where_no_tool_is_named(deployment: Path) -> None:
+    result = run(deployment, "mcp-json", "--server", "notes", *WRITER, "--writes")
+    assert result.exit_code == 2
+    assert "mcp-json names no tools" in result.stderr
+
+
 def test_vscode_asks_for_the_token_as_a_password(deployment: Path) -> None:
     (asked,) = exported(deployment, "vscode", *READER, "--tenant", "acme")["inputs"]
     assert (asked["id"], asked["password"]) == ("customhouse-token", True)

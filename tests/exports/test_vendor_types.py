@@ -61,7 +61,8 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     directory = build(tmp_path_factory.mktemp("deployment"))
     made = {}
     for name, chosen in FORMATS.items():
-        words = ["export", name, "--portal", "office", "--server", "notes", "--as", "bob", "--group", "writers", "--writes"]
+        words = ["export", name, "--portal", "office", "--server", "notes", "--as", "bob", "--group", "writers"]
+        words += ["--writes"] * chosen.names_tools
         words += ["--defer"] * chosen.defers + ["--deny-direct"] * chosen.denies
         made[name] = json.loads(CliRunner().invoke(main, [*words, "--dir", str(directory)]).stdout)
     return made

@@ -73,7 +73,8 @@ def export_endpoints(
     _check_options(name, recipient, wishes, deny_direct)
     deployment = read_deployment(load(directory, os.environ))
     view = build_view(deployment)
-    selections = [_selected(view, endpoint, recipient, writes) for endpoint in _endpoints(view, portals, servers)]
+    every_class = writes or not FORMATS[name].names_tools
+    selections = [_selected(view, endpoint, recipient, every_class) for endpoint in _endpoints(view, portals, servers)]
     denied = tuple(definition.url for definition in deployment.definitions if definition.url) if deny_direct else ()
     made = export(name, selections, msgspec.structs.replace(wishes, denied_urls=denied))
     for finding in made.findings:
@@ -93,6 +94,7 @@ def _check_options(name: str, recipient: Recipient, wishes: Wishes, deny_direct:
         raise click.UsageError("Say for whom: --as PERSON or --workload NAME, or --all alone.")
     chosen = FORMATS[name]
     for asked, possible, sentence in (
+        (wishes.writes, chosen.names_tools, f"{name} names no tools: what the policy allows can be called, writes too."),
         (wishes.defer, chosen.defers, f"Nothing can be deferred in {name}."),
         (wishes.sign_in, chosen.signs_in, f"What reads {name} does not sign in by itself."),
         (deny_direct, chosen.denies, f"No address can be denied in {name}."),

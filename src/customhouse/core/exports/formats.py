@@ -1,6 +1,6 @@
 """The formats that an endpoint can be exported in: the table is the documentation."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -8,7 +8,7 @@ from customhouse.core.exports.anthropic import messages_request
 from customhouse.core.exports.claudecode import managed_servers, managed_settings
 from customhouse.core.exports.clientfiles import mcp_json, vscode_file
 from customhouse.core.exports.openai import responses_tools
-from customhouse.core.exports.selection import Export, Selection, Wishes
+from customhouse.core.exports.selection import Export, ExportFinding, Selection, Wishes
 
 Render = Callable[[Sequence[Selection], Wishes], Export]
 
@@ -42,5 +42,12 @@ def export(name: str, selections: Sequence[Selection], wishes: Wishes) -> Export
     """The endpoints in a format, with every finding. Raises `KeyError` for an unknown format."""
     chosen = FORMATS[name]
     rendered = chosen.render(selections, wishes)
-    picked = tuple(finding for selection in selections for finding in selection.findings) if chosen.names_tools else ()
+    picked = [finding for selection in selections for finding in selection.findings] if chosen.names_tools else list(_unreached(selections))
     return Export(rendered.document, (*picked, *rendered.findings))
+
+
+def _unreached(selections: Sequence[Selection]) -> Iterator[ExportFinding]:
+    """An endpoint may be of use for its prompts and resources, so this stops nothing."""
+    for selection in selections:
+        if not selection.tools:
+            yield ExportFinding(selection.label, "The recipient reaches no tool there.")
