@@ -7,17 +7,21 @@ import threading
 import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx2
 import jsonschema_rs
 import pytest
 import uvicorn
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from customhouse.console.app import Guarded
 from customhouse.console.registryapi import ANY_ORIGIN, VSCODE_ORIGIN, registry_api
 from customhouse.core.registrylisting import ListedVersion
+from customhouse.edge.asgi import ask_application
 from tests.console.documented import ERROR, LIST, RESPONSE
 
 HERE = "com.example.gateway"
@@ -92,11 +96,11 @@ def names(document: Any) -> list[str]:
         ("?limit=100000&search=&cursor=&updated_since=&unknown=x", ["notes 1.0.0", "notes 1.1.0+linux", "tickets 2.0.0"]),
     ],
 )
-def test_a_list_holds_what_was_asked_for(client: httpx2.Client, query: str, expected: list[str]) -> None:
+def test_a_list_holds_what_was_asked_for(client: httpx2.Client, query: str, expected: list[str]) -> None:  # GW-105
     assert names(read(client, f"/v0.1/servers{query}", LIST)) == expected
 
 
-def test_a_cursor_leads_through_the_whole_list(client: httpx2.Client) -> None:
+def test_a_cursor_leads_through_the_whole_list(client: httpx2.Client) -> None:  # GW-105
     first = read(client, "/v0.1/servers?limit=2", LIST)
     rest = read(client, "/v0.1/servers", LIST, params={"limit": 2, "cursor": first["metadata"]["nextCursor"]})
     assert names(rest) == ["tickets 2.0.0"]
@@ -109,7 +113,7 @@ def test_the_versions_of_a_server_come_newest_first(client: httpx2.Client) -> No
 
 
 @pytest.mark.parametrize(("version", "expected"), [("latest", "1.1.0+linux"), ("1.0.0", "1.0.0"), ("1.1.0%2Blinux", "1.1.0+linux")])
-def test_one_version_is_read_by_its_text_or_as_latest(client: httpx2.Client, version: str, expected: str) -> None:
+def test_one_version_is_read_by_its_text_or_as_latest(client: httpx2.Client, version: str, expected: str) -> None:  # GW-106
     document = read(client, f"/v0.1/servers/{NOTES}/versions/{version}", RESPONSE)
     assert document["server"]["version"] == expected
     assert document["server"]["remotes"] == [{"type": "streamable-http", "url": "https://gateway.example.com/servers/notes/mcp"}]
@@ -138,7 +142,7 @@ def test_one_version_is_read_by_its_text_or_as_latest(client: httpx2.Client, ver
         "/%760.1/servers",
     ],
 )
-def test_another_spelling_or_an_unknown_name_is_not_found(address: str, path: str) -> None:
+def test_another_spelling_or_an_unknown_name_is_not_found(address: str, path: str) -> None:  # GW-106
     status, body = bare(address, "GET", path)
     assert status == 404
     if path.startswith("/v0.1/"):
@@ -199,7 +203,7 @@ def cors(client: httpx2.Client, path: str, origin: str, method: str = "GET") -> 
 
 
 @pytest.mark.parametrize("method", ["GET", "OPTIONS"])
-def test_the_desktop_program_of_vscode_may_read_and_a_web_page_may_not(client: httpx2.Client, method: str) -> None:
+def test_the_desktop_program_of_vscode_may_read_and_a_web_page_may_not(client: httpx2.Client, method: str) -> None:  # GW-105
     permitted = {"access-control-allow-methods": "GET, OPTIONS", "access-control-allow-headers": "Authorization, Content-Type"}
     assert cors(client, "/v0.1/servers", VSCODE_ORIGIN, method) == {
         "access-control-allow-origin": VSCODE_ORIGIN,
@@ -242,6 +246,43 @@ async def test_behind_the_guard_of_the_console_the_listed_origin_comes_through_a
         response = await client.get(f"/v0.1/servers/{NOTES}/versions/latest", headers=headers)
     assert response.status_code == status
     assert ("access-control-allow-origin" in response.headers) is (status == 200 and "Origin" in headers)
+
+
+PIECES = st.sampled_from(
+    [
+        b"servers",
+        b"versions",
+        b"latest",
+        b"publish",
+        b"status",
+        NOTES.encode(),
+        b"%2F",
+        b"%",
+        b"%00",
+        b"%FF",
+        b"..",
+        b"/",
+        b"1.0.0",
+        b"%0A",
+        b"",
+    ]
+)
+PARAMETERS = st.sampled_from(["cursor", "limit", "search", "updated_since", "version", "include_deleted"])
+VALUES = st.one_of(
+    st.text(max_size=12), st.sampled_from(["true", "latest", "0000-01-01T00:00:00Z", "9999-12-31T23:59:60-23:59", "W10", "9" * 30])
+)
+
+
+@given(
+    st.sampled_from(["GET", "HEAD", "POST", "OPTIONS", "PATCH", "DELETE", "BREW"]), st.lists(PIECES), st.dictionaries(PARAMETERS, VALUES)
+)
+async def test_whatever_is_asked_is_answered_as_json_and_breaks_nothing(method: str, pieces: list[bytes], query: dict[str, str]) -> None:
+    api = Starlette(routes=[registry_api(lambda: VERSIONS, namespace=HERE)])
+    path = b"/v0.1/" + b"/".join(pieces)
+    response = await ask_application(api, method.encode(), path, urlencode(query).encode(), {}, b"")
+    assert response.status in {200, 204, 400, 404, 405, 501}
+    assert response.status == 204 or dict(response.headers)[b"content-type"] in {b"application/json", b"text/plain; charset=utf-8"}
+    assert response.status != 200 or "error" not in json.loads(response.body)
 
 
 def test_the_checks_of_the_answers_can_fail(client: httpx2.Client) -> None:

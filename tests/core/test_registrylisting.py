@@ -51,7 +51,7 @@ VERSIONS = st.lists(
 @given(VERSIONS, st.integers(1, 5), st.booleans(), st.sampled_from(["", "latest", "1.0.0"]), st.sampled_from(["", "A", "gateway/b", "zz"]))
 def test_pages_together_are_the_whole_list_each_entry_once(
     versions: list[ListedVersion], limit: int, include_deleted: bool, version: str, search: str
-) -> None:
+) -> None:  # GW-105
     asked: dict[str, Any] = {"include_deleted": include_deleted, "version": version, "search": search}
     whole = page(HERE, versions, Query(**asked, limit=100))
     assert "nextCursor" not in whole["metadata"]
@@ -89,7 +89,7 @@ def test_each_server_has_exactly_one_latest_version_and_it_is_not_deleted_if_any
         ([("2024-11-05", 1, False), ("beta", 2, False)], "beta"),
     ],
 )
-def test_the_latest_goes_by_flag_then_semantic_version_then_date(versions: list[tuple[str, float, bool]], expected: str) -> None:
+def test_the_latest_goes_by_flag_then_semantic_version_then_date(versions: list[tuple[str, float, bool]], expected: str) -> None:  # GW-106
     assert latest([listed("a", text, at, is_latest=flag) for text, at, flag in versions]) == {("a", expected)}
 
 

@@ -5,7 +5,7 @@ from typing import Final
 from tests.protocol.requirement import BOTH, MODERN, Requirement
 
 SIGN_IN: Final = "sign-in of users at servers"
-REGISTRY: Final = "registry"
+REGISTRY: Final = "the registry api is not served"
 
 AUTHORITY: Final = (
     Requirement(
@@ -104,14 +104,25 @@ AUTHORITY: Final = (
         says="the catalogue lists what was approved, page by page, and what was withdrawn since",
         clause="registry API, GET /v0.1/servers",
         revisions=BOTH,
-        waits_for=REGISTRY,
+        tests=(
+            "console/test_registryapi.py::test_a_list_holds_what_was_asked_for",
+            "console/test_registryapi.py::test_a_cursor_leads_through_the_whole_list",
+            "console/test_registryapi.py::test_the_desktop_program_of_vscode_may_read_and_a_web_page_may_not",
+            "core/test_registrylisting.py::test_pages_together_are_the_whole_list_each_entry_once",
+        ),
+        lacks=REGISTRY,
     ),
     Requirement(
         name="GW-106",
         says="the newest version of a server is found under its name",
         clause="registry API, versions/latest",
         revisions=BOTH,
-        waits_for=REGISTRY,
+        tests=(
+            "console/test_registryapi.py::test_one_version_is_read_by_its_text_or_as_latest",
+            "console/test_registryapi.py::test_another_spelling_or_an_unknown_name_is_not_found",
+            "core/test_registrylisting.py::test_the_latest_goes_by_flag_then_semantic_version_then_date",
+        ),
+        lacks=REGISTRY,
     ),
     Requirement(
         name="GW-107",
