@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from customhouse.core.content import ServerContent
+from customhouse.core.manifest import Effect, Manifest, Pin, ServerDefinition, ToolReview
 from customhouse.core.registrylisting import (
     OFFICIAL,
     OWN,
@@ -15,12 +17,14 @@ from customhouse.core.registrylisting import (
     UnreadableCursor,
     check_namespace,
     latest,
+    listed_version,
     page,
     semantic,
     server_json,
     version_of,
     versions_of,
 )
+from customhouse.core.review import Kind, State, Version
 
 HERE = "com.example.gateway"
 
@@ -171,3 +175,52 @@ def test_a_namespace_is_a_domain_name_in_reverse(text: str) -> None:
     assert check_namespace(HERE) == HERE
     with pytest.raises(ValueError, match="domain name in reverse"):
         check_namespace(text)
+
+
+def governed(state: State, *, number: int = 3, activated_at: float = 5.0, pinned: bool = True) -> ListedVersion | None:
+    said = Manifest(server_info={"name": "n", "title": "Notes"}, capabilities={}, tools=({"name": "read"}, {"name": "unreviewed"}))
+    tools = {"read": ToolReview(Effect.READ), "gone": ToolReview(Effect.WRITE)}
+    definition = ServerDefinition(
+        name="notes", owner="team-notes", contact="c", tenant="acme", url="https://direct.example/mcp", tools=tools
+    )
+    pin = Pin(server="notes", revision="2025-11-25", digest="sha256:11", manifest=said) if pinned else None
+    version = Version(
+        kind=Kind.SERVER,
+        name="notes",
+        number=number,
+        tenant="acme",
+        digest="sha256:22",
+        state=state,
+        proposer="acme/ann",
+        reviewers_needed=1,
+        proposed_at=1.0,
+        activated_at=activated_at,
+        reason="Because.",
+    )
+    return listed_version(version, ServerContent(definition=definition, pin=pin), "https://g.example.com", 9.0)
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "path", "newest"),
+    [
+        (State.ACTIVE, "active", "/servers/notes/mcp", True),
+        (State.DEPRECATED, "deprecated", "/servers/notes/versions/3/mcp", False),
+        (State.QUARANTINED, "deleted", "/servers/notes/mcp", False),
+        (State.RETIRED, "deleted", "/servers/notes/mcp", False),
+    ],
+)
+def test_a_version_that_was_served_is_told_with_the_address_it_has_at_the_gateway(
+    state: State, status: str, path: str, newest: bool
+) -> None:
+    one = governed(state)
+    assert one is not None
+    assert (one.status, one.url, one.is_latest, one.version) == (status, f"https://g.example.com{path}", newest, "3.0.0")
+    assert (one.title, one.digest, one.owner, one.published_at, one.updated_at) == ("Notes", "sha256:11", "team-notes", 5.0, 9.0)
+    assert one.classes == {"read": 1, "write": 0, "destructive": 0}
+    assert "direct.example" not in str(server_json(HERE, one))
+
+
+def test_a_version_that_was_never_served_is_not_told() -> None:
+    assert governed(State.REVIEWED) is None
+    assert governed(State.RETIRED, activated_at=0.0) is None
+    assert governed(State.ACTIVE, pinned=False) is None

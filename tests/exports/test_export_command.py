@@ -7,14 +7,18 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from customhouse.adapters.views.files import FileViews
 from customhouse.cli.decisiontables import Who, caller_in
 from customhouse.cli.main import main
 from customhouse.config.load import load
+from customhouse.core.content import Content, PolicyContent, ServerContent, stated
 from customhouse.core.exports.formats import FORMATS
 from customhouse.core.exports.selection import select
 from customhouse.core.listing import listed
-from customhouse.core.manifest import Era
+from customhouse.core.manifest import Era, canonical_bytes
 from customhouse.core.naming import alias_of
+from customhouse.core.picture import lines_of
+from customhouse.core.review import Kind, State, Version
 from customhouse.wiring import build_view, read_deployment
 from tests.exports.world import SETTINGS, TITLE, build
 
@@ -247,3 +251,41 @@ def test_an_address_that_a_provider_cannot_reach_stops_the_export(tmp_path: Path
     result = run(tmp_path, name, "--server", "notes", *READER)
     assert (result.exit_code, result.stdout) == (1, "")
     assert sentence in result.stderr
+
+
+def test_a_gateway_that_follows_the_registry_is_exported_as_it_was_published(tmp_path: Path) -> None:
+    build(tmp_path, SETTINGS.partition("portals:")[0].replace("https://gateway.example.com", "http://127.0.0.1:8080") + "control: {}\n")
+    words = ("mcp-json", "--server", "notes", *WRITER, "--sign-in")
+    unpublished = run(tmp_path, *words)
+    assert (unpublished.exit_code, "Nothing is published yet" in unpublished.stderr) == (1, True)
+    deployment = read_deployment(load(tmp_path, {}))
+    (notes,) = [one for one in deployment.definitions if one.name == "notes"]
+    contents: list[tuple[Kind, str, Content]] = [
+        (Kind.SERVER, "notes", ServerContent(definition=notes, pin=deployment.pins["notes"])),
+        (
+            Kind.POLICY,
+            "rules.cedar",
+            PolicyContent(text='@id("a") permit (principal, action in Action::"read", resource in Tenant::"acme");'),
+        ),
+    ]
+    lines = lines_of((version_of(kind, name), canonical_bytes(stated(content))) for kind, name, content in contents)
+    FileViews(tmp_path / "data" / "views").publish(lines)
+    result = run(tmp_path, *words)
+    assert json.loads(result.stdout) == {"mcpServers": {"notes": {"type": "http", "url": "http://127.0.0.1:8080/servers/notes/mcp"}}}
+    assert "There is no endpoint /servers/foreign/mcp here" in run(tmp_path, "mcp-json", "--server", "foreign", *WRITER).stderr
+    FileViews(tmp_path / "data" / "views").publish([b'{"kind":"new"}'])
+    assert "cannot be read by this release" in run(tmp_path, *words).stderr
+
+
+def version_of(kind: Kind, name: str) -> Version:
+    return Version(
+        kind=kind,
+        name=name,
+        number=1,
+        tenant="acme",
+        digest=f"sha256:{name}",
+        state=State.ACTIVE,
+        proposer="acme/ann",
+        reviewers_needed=1,
+        proposed_at=1.0,
+    )

@@ -1,4 +1,4 @@
-"""`customhouse export`: an endpoint in the words of a client or a model provider, from the pins of a deployment directory."""
+"""`customhouse export`: an endpoint in the words of a client or a model provider, from what a deployment serves."""
 
 import json
 import os
@@ -11,18 +11,20 @@ from pathlib import Path
 import click
 import msgspec
 
+from customhouse.adapters.views.files import FileViews
 from customhouse.cli.decisiontables import Who, caller_in
 from customhouse.cli.display import line
 from customhouse.cli.failures import explained
 from customhouse.cli.settings import deployment_directory
-from customhouse.config.load import load
+from customhouse.config.load import Loaded, load
 from customhouse.core.catalogue import Endpoint, Tool
 from customhouse.core.exports.formats import FORMATS, export
 from customhouse.core.exports.selection import Selection, Wishes, grantable, select
 from customhouse.core.identity import Caller
+from customhouse.core.picture import Picture, read_picture
 from customhouse.core.policy import Policy
 from customhouse.gateway.live import View
-from customhouse.wiring import build_view, read_deployment
+from customhouse.wiring import files_picture, follows_registry, read_deployment, view_of, views_directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +73,32 @@ def export_endpoints(
     recipient = Recipient(_who(who), everybody)
     wishes = Wishes(writes=writes, defer=defer, sign_in=sign_in)
     _check_options(name, recipient, wishes, deny_direct)
-    deployment = read_deployment(load(directory, os.environ))
-    view = build_view(deployment)
+    loaded = load(directory, os.environ)
+    picture = _served(loaded)
+    view = view_of(loaded.settings, picture)
     every_class = writes or not FORMATS[name].names_tools
     selections = [_selected(view, endpoint, recipient, every_class) for endpoint in _endpoints(view, portals, servers)]
-    denied = tuple(definition.url for definition in deployment.definitions if definition.url) if deny_direct else ()
+    denied = tuple(one.definition.url for one in picture.servers if one.definition.url) if deny_direct else ()
     made = export(name, selections, msgspec.structs.replace(wishes, denied_urls=denied))
     for finding in made.findings:
         click.echo(line(f"{'problem' if finding.stops else 'note'}: {finding}"), err=True)
     if made.document is None:
         sys.exit(1)
     click.echo(json.dumps(made.document, indent=2))
+
+
+def _served(loaded: Loaded) -> Picture:
+    """What was published, or the files of the directory where the gateway serves those. Raises `LookupError` and `ValueError`."""
+    if not follows_registry(loaded.settings):
+        return files_picture(read_deployment(loaded))
+    views = FileViews(views_directory(loaded))
+    digest = views.current()
+    if not digest:
+        raise LookupError("Nothing is published yet: the gateway follows the registry, and the control process has not run.")
+    try:
+        return read_picture(digest, views.read(digest), Picture())
+    except msgspec.MsgspecError as unknown:
+        raise ValueError(f"What is published cannot be read by this release: {unknown}.") from unknown
 
 
 def _who(given: dict[str, str | tuple[str, ...]]) -> Who:

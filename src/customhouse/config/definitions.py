@@ -69,7 +69,7 @@ def read_definitions(directory: Path, settings: Settings) -> tuple[ServerDefinit
     return tuple(sorted(definitions, key=lambda definition: definition.name))
 
 
-def definition_findings(data: bytes, file: str, name: str) -> tuple[Finding, ...]:
+def text_findings(data: bytes, file: str, name: str) -> tuple[Finding, ...]:
     """What keeps the text of a definition from being one; `file` names it in findings."""
     written = read_document(data, file)
     return (*written.findings, *converted(_named(written.root, name), ServerDefinition, DEFINITION_RULES).findings)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from customhouse.config.definitions import definition_findings
+from customhouse.config.definitions import text_findings
 from customhouse.config.findings import Finding
 from customhouse.config.packagecommands import PackageCommand
 
@@ -58,7 +58,7 @@ class Draft:
 
 def missing(draft: Draft, servers_dir: str) -> tuple[Finding, ...]:
     """What keeps the draft from being a definition, as the reader of definitions says it."""
-    return definition_findings(draft.text.encode(), f"{servers_dir}/{draft.file}", draft.name)
+    return text_findings(draft.text.encode(), f"{servers_dir}/{draft.file}", draft.name)
 
 
 def write_drafts(directory: Path, drafts: Sequence[Draft]) -> None:

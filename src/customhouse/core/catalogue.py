@@ -231,9 +231,14 @@ def offer(definition: ServerDefinition, pin: Pin, policy: Policy, known: Collect
     )
 
 
+def server_path(name: str, version: int = 0) -> str:
+    """Where a server is, or with a number an older version of it."""
+    return f"/servers/{name}/versions/{version}/mcp" if version else f"/servers/{name}/mcp"
+
+
 def server_endpoint(offered: Offer, public_url: str, version: int = 0) -> Endpoint:
     """`/servers/<name>/mcp`: one server with its own names; with a number, an older version beside it, which has a path of its own."""
-    path = f"/servers/{offered.definition.name}/versions/{version}/mcp" if version else f"/servers/{offered.definition.name}/mcp"
+    path = server_path(offered.definition.name, version)
     return Endpoint(
         path,
         public_url + path,

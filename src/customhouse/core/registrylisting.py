@@ -8,12 +8,17 @@ docs/modelcontextprotocol-io/versioning.mdx (the newest version: the flag, then 
 import base64
 import binascii
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 
+from customhouse.core.catalogue import server_path
+from customhouse.core.content import ServerContent
 from customhouse.core.instants import instant_text
+from customhouse.core.manifest import Effect
+from customhouse.core.review import State, Version
 
 SCHEMA = "https://static.modelcontextprotocol.io/schemas/2025-12-11/server.schema.json"
 OFFICIAL = "io.modelcontextprotocol.registry/official"
@@ -82,6 +87,43 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 
 class UnreadableCursor(ValueError):
     """A cursor that no list gave out."""
+
+
+_STATUS: Mapping[State, Status] = {
+    State.ACTIVE: "active",
+    State.DEPRECATED: "deprecated",
+    State.QUARANTINED: "deleted",
+    State.RETIRED: "deleted",
+}
+"""What is suspended is gone for clients, and back as soon as it is active again."""
+
+
+def listed_version(version: Version, content: ServerContent, public_url: str, changed_at: float) -> ListedVersion | None:
+    """How the registry tells a version of a server whose state changed last at `changed_at`; None if it was never served.
+
+    Numbers become semantic versions, `3` is `3.0.0`, since registries order those and trust no others.
+    """
+    definition, pin = content.definition, content.pin
+    if pin is None or version.activated_at == 0 or version.state not in _STATUS:
+        return None
+    pinned = {tool["name"] for tool in pin.manifest.tools}
+    classes = Counter(review.effect.value for name, review in definition.tools.items() if name in pinned)
+    title = pin.manifest.server_info.get("title", "")
+    return ListedVersion(
+        name=version.name,
+        title=title if isinstance(title, str) else "",
+        description=definition.description,
+        version=f"{version.number}.0.0",
+        status=_STATUS[version.state],
+        status_message=version.reason if version.state is not State.ACTIVE else "",
+        published_at=version.activated_at,
+        updated_at=changed_at,
+        is_latest=version.state is State.ACTIVE,
+        url=public_url + server_path(version.name, version.number if version.state is State.DEPRECATED else 0),
+        digest=pin.digest,
+        owner=definition.owner,
+        classes={effect.value: classes[effect.value] for effect in Effect},
+    )
 
 
 def check_namespace(text: str) -> str:
