@@ -24,5 +24,7 @@ def main() -> None:
     """Customhouse: the governed way from every MCP client to every MCP server."""
 
 
-for command in (serve, call, token, registry, servers, policy, export_endpoints, import_servers, audit, keys, config, doctor, migrate, quickstart):
+for command in (serve, call, token, registry, servers, policy, audit, keys, config, doctor, migrate, quickstart):
+    main.add_command(command)
+for command in (export_endpoints, import_servers):
     main.add_command(command)
