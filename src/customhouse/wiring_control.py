@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,9 +28,11 @@ from customhouse.config.rules import control_url
 from customhouse.config.tree import Control
 from customhouse.console.app import Guarded, OperatorsDoor, application
 from customhouse.console.operations import operations
+from customhouse.console.registryapi import registry_api
 from customhouse.control.captures import Captures
 from customhouse.control.changes import Changes
 from customhouse.control.evidence import Evidence
+from customhouse.control.listing import Listing
 from customhouse.control.publishing import PROBLEMS, Publishing, unfit
 from customhouse.control.register import Register, Served, Terms
 from customhouse.control.tenants import Tenants
@@ -100,6 +103,8 @@ class ControlProcess:
         self._changes.on_changed.append(self._captures.changed)
         self._tenants = Tenants(self._register, self._stores, self._clock)
         self._evidence = Evidence(self._register, self._stores, self._clock, *_reading(data / "ledger"))
+        registry = control.registry_api
+        self._listing = None if registry is None else Listing(self._stores, settings.public_url, registry.tenants)
         self._due = asyncio.Event()
         self.server = uvicorn.Server(
             uvicorn.Config(
@@ -134,6 +139,10 @@ class ControlProcess:
             origins=frozenset(origin.encode() for origin in self._control.allowed_origins),
             ready=self._ready,
         )
+        registry, listing = self._control.registry_api, self._listing
+        if registry is not None and listing is not None:
+            told = registry_api(lambda: listing.versions, namespace=registry.namespace, allowed_origins=registry.allowed_origins)
+            door = replace(door, public=(told,), open_below="/v0.1/")
         return application(door, operations(self._register, self._captures, self._evidence, self._tenants, self._carried_out))
 
     def _ready(self) -> dict[str, bool]:
@@ -199,6 +208,8 @@ class ControlProcess:
         served = await asyncio.to_thread(self._publishing.publish, self._build, self._problems)
         if self._control.serves == "registry":
             self._captures.follow(served)
+        if self._listing is not None:
+            await asyncio.to_thread(self._listing.refresh)
 
     async def _publish_when_due(self) -> None:
         while True:

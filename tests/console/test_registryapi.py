@@ -248,6 +248,25 @@ async def test_behind_the_guard_of_the_console_the_listed_origin_comes_through_a
     assert ("access-control-allow-origin" in response.headers) is (status == 200 and "Origin" in headers)
 
 
+@pytest.mark.parametrize(
+    ("headers", "status", "readable"),
+    [
+        ({"Origin": VSCODE_ORIGIN, "Sec-Fetch-Site": "cross-site"}, 200, True),
+        ({"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}, 200, False),
+        ({"Origin": VSCODE_ORIGIN, "Host": "rebound.example"}, 403, False),
+    ],
+)
+async def test_where_the_guard_is_open_to_pages_the_headers_say_who_may_read(
+    headers: dict[str, str], status: int, *, readable: bool
+) -> None:
+    routes = Starlette(routes=[registry_api(lambda: VERSIONS, namespace=HERE)])
+    guarded = Guarded(routes, frozenset({b"console.example"}), frozenset(), "/v0.1/")
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=guarded), base_url="http://console.example") as client:
+        response = await client.get(f"/v0.1/servers/{NOTES}/versions/latest", headers=headers)
+    assert response.status_code == status
+    assert ("access-control-allow-origin" in response.headers) is readable
+
+
 PIECES = st.sampled_from(
     [
         b"servers",

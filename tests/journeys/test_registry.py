@@ -22,7 +22,8 @@ permit (principal in Group::"local/eng", action in Action::"write", resource in 
 
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory, notes: Notes) -> Iterator[Registry]:
-    with running(tmp_path_factory.mktemp("registry"), notes, capture_seconds=1.0) as deployment:
+    told = "  registry_api: {namespace: com.example.mcp, tenants: [local]}\n"
+    with running(tmp_path_factory.mktemp("registry"), notes, capture_seconds=1.0, settings=told) as deployment:
         yield deployment
 
 
@@ -129,6 +130,21 @@ def test_the_inventory_says_who_answers_and_who_calls(registry: Registry) -> Non
     assert (notes["owner"], notes["onCall"], notes["state"]) == ("team-notes", "pager:notes", "active")
     assert notes["tools"]["read_note"]["calls"] >= 1
     assert "alice" in {client["name"] for client in found["clients"]}
+
+
+def test_the_registry_api_tells_everybody_what_is_served_and_what_was(registry: Registry) -> None:
+    found = registry.client.get(f"{registry.control_url}/v0.1/servers", params={"version": "latest"}).json()
+    (entry,) = found["servers"]
+    assert entry["server"]["name"] == "com.example.mcp/notes"
+    assert entry["server"]["remotes"] == [{"type": "streamable-http", "url": f"{registry.url}/servers/notes/mcp"}]
+    assert entry["_meta"]["io.modelcontextprotocol.registry/official"]["isLatest"] is True
+    every = registry.client.get(f"{registry.control_url}/v0.1/servers", params={"include_deleted": "true"}).json()
+    assert sorted(one["server"]["version"] for one in every["servers"]) == ["2.0.0", "3.0.0", "4.0.0"]
+    page = {"Origin": "vscode-file://vscode-app"}
+    answer = registry.client.get(f"{registry.control_url}/v0.1/servers", headers=page)
+    assert answer.headers["access-control-allow-origin"] == page["Origin"]
+    assert registry.client.get(f"{registry.control_url}/api/v1/whoami", headers=page).status_code == 403
+    assert registry.client.get(f"{registry.control_url}/v0.1/servers", headers={"Host": "evil.example"}).status_code == 403
 
 
 def test_what_does_not_fit_together_is_refused_with_the_finding(registry: Registry) -> None:

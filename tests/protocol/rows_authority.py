@@ -5,7 +5,6 @@ from typing import Final
 from tests.protocol.requirement import BOTH, MODERN, Requirement
 
 SIGN_IN: Final = "sign-in of users at servers"
-REGISTRY: Final = "the registry api is not served"
 
 AUTHORITY: Final = (
     Requirement(
@@ -110,7 +109,6 @@ AUTHORITY: Final = (
             "console/test_registryapi.py::test_the_desktop_program_of_vscode_may_read_and_a_web_page_may_not",
             "core/test_registrylisting.py::test_pages_together_are_the_whole_list_each_entry_once",
         ),
-        lacks=REGISTRY,
     ),
     Requirement(
         name="GW-106",
@@ -122,7 +120,6 @@ AUTHORITY: Final = (
             "console/test_registryapi.py::test_another_spelling_or_an_unknown_name_is_not_found",
             "core/test_registrylisting.py::test_the_latest_goes_by_flag_then_semantic_version_then_date",
         ),
-        lacks=REGISTRY,
     ),
     Requirement(
         name="GW-107",

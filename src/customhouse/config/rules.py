@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from customhouse.config.addresses import is_host, is_ip_address, is_network, names_loopback, web_address
 from customhouse.config.conversion import Complaint, Rule, Rules
 from customhouse.config.findings import Key
-from customhouse.config.tree import ClaimNames, Control, Identity, Issuer, Listen, Settings, Tls
+from customhouse.config.tree import ClaimNames, Control, Identity, Issuer, Listen, RegistryApi, Settings, Tls
 
 SERVER_NAME = re.compile(r"(?=.{1,40}\Z)[a-z0-9]+(-[a-z0-9]+)*")
 """Servers and portals: 1 to 40 characters of a-z, 0-9 and single hyphens between them."""
@@ -254,12 +254,12 @@ def _roles_of_control(control: Control) -> Iterator[Complaint]:
             yield Complaint(("roles", index), "The role is given to nobody.", "Add `groups` or `people`.")
 
 
-_NAMESPACE = re.compile(r"[a-zA-Z0-9]+([.-][a-zA-Z0-9]+)*")
+_NAMESPACE = re.compile(r"(?=.{1,120}\Z)[a-zA-Z0-9]+(-+[a-zA-Z0-9]+)*(\.[a-zA-Z0-9]+(-+[a-zA-Z0-9]+)*)+")
 
 
-def _namespace_of_control(control: Control) -> Iterator[Complaint]:
-    if _NAMESPACE.fullmatch(control.namespace) is None:
-        yield Complaint(("namespace",), "This is not a reverse-DNS name.", "Write it like com.example.mcp.")
+def _namespace_of_registry(registry: RegistryApi) -> Iterator[Complaint]:
+    if _NAMESPACE.fullmatch(registry.namespace) is None:
+        yield Complaint(("namespace",), "This is not a domain name in reverse.", "Write it like com.example.mcp.")
 
 
 def _portal_names(settings: Settings) -> Iterator[Complaint]:
@@ -303,8 +303,8 @@ SETTINGS_RULES: Rules = {
         Rule((("host",), ("tls",)), _host_of_control, spoils=True),
         Rule((("public_url",),), _address_of_control),
         Rule((("roles",),), _roles_of_control),
-        Rule((("namespace",),), _namespace_of_control),
     ),
+    RegistryApi: (Rule((("namespace",),), _namespace_of_registry),),
     Settings: (
         Rule((_PUBLIC,), _public_address, spoils=True),
         Rule((_PUBLIC, _HOST), _public_host, spoils=True),

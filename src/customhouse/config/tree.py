@@ -199,6 +199,17 @@ class Captures(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Between two looks at one server, give or take a tenth. 300 s finds a changed definition within five minutes, at 12 looks an hour."""
 
 
+class RegistryApi(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A listing of served servers for clients and other registries; whoever can connect reads it."""
+
+    namespace: str
+    """A domain name in reverse, such as com.example.mcp: servers are listed as `<namespace>/<name>`."""
+    tenants: tuple[str, ...]
+    """The tenants whose servers are told to everybody."""
+    allowed_origins: tuple[str, ...] = ("vscode-file://vscode-app",)
+    """Web origins whose pages may read it, or `*`. The one of VS Code's desktop program, which no web page can have."""
+
+
 class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The control process: the operators' API, and what it decides about."""
 
@@ -225,8 +236,8 @@ class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """From an acceptance to its end. Half a year: long enough to be no chore, short enough that somebody looks."""
     notice_days: Annotated[float, msgspec.Meta(gt=0, le=366)] = 14.0
     """How long before a server is suspended it is announced. Two weeks outlast a holiday."""
-    namespace: str = "customhouse.local"
-    """The reverse-DNS namespace under which the registry API lists servers, such as com.example.mcp."""
+    registry_api: RegistryApi | None = None
+    """The registry API `/v0.1`, which clients and other registries read. Absent: it is not served, since its reads take no token."""
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -52,7 +52,10 @@ class OperatorsDoor:
     origins: frozenset[bytes]
     ready: Callable[[], dict[str, bool]]
     public: Sequence[BaseRoute] = field(default=())
-    """Routes that answer without a token, such as a registry's listing; the guard holds for them too."""
+    """Routes that answer without a token, such as a registry's listing."""
+    open_below: str = ""
+    """The path below which pages of other origins are answered, and told by CORS headers whether they may read it; `Host` is checked
+    there, too. Empty: nowhere."""
 
 
 def application(door: OperatorsDoor, operations: Sequence[Operation]) -> "Guarded":
@@ -83,25 +86,32 @@ def application(door: OperatorsDoor, operations: Sequence[Operation]) -> "Guarde
         routes.append(Route(PREFIX + path, _Endpoint(door, methods), methods=every))
     application = Starlette(routes=routes, exception_handlers={Refused: _refuse, 404: _nothing_here, 405: _wrong_method})
     application.router.redirect_slashes = False  # a redirect would be made of what the request says (CVE-2026-44427)
-    return Guarded(application, door.hosts, door.origins)
+    return Guarded(application, door.hosts, door.origins, door.open_below)
 
 
 class Guarded:
     """Every path behind the same guard: `Host`, `Origin` and `Sec-Fetch-Site`."""
 
-    def __init__(self, inner: Starlette, hosts: frozenset[bytes], origins: frozenset[bytes]) -> None:
+    def __init__(self, inner: Starlette, hosts: frozenset[bytes], origins: frozenset[bytes], open_below: str = "") -> None:
         self._inner = inner
         self._hosts = hosts
         self._origins = origins
+        self._open_below = open_below
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """The ASGI side."""
         try:
-            check_origin(_headers(scope), self._hosts, self._origins)
+            headers = _headers(scope)
+            if self._open_below and scope["path"].startswith(self._open_below):
+                headers = {name: value for name, value in headers.items() if name not in _OF_PAGES}
+            check_origin(headers, self._hosts, self._origins)
         except Refused as refused:
             await _refusal(refused)(scope, receive, send)
             return
         await self._inner(scope, receive, send)
+
+
+_OF_PAGES = frozenset({b"origin", b"sec-fetch-site"})
 
 
 class _Endpoint:
