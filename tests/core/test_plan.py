@@ -135,6 +135,11 @@ def test_a_row_of_the_pin_leads_to_the_words_that_changed() -> None:
     assert the_change(before, after).rows[1:] == (Row(pointer="/pin/manifest/tools/read_note/description", before="Old.", after="New."),)
 
 
+def test_true_is_not_one() -> None:
+    before, after = (repinned(tool("read_note", _meta={"open": value}), tool("add_note")) for value in (True, 1))
+    assert sentences(before, after) == ["tool `read_note` of the pin: other."]
+
+
 def test_a_change_says_what_would_be_proposed_and_how_many_people_that_takes() -> None:
     after = changed(owner="team-other")
     change = the_change(BASE, after)

@@ -19,7 +19,7 @@ from customhouse.config.addresses import WebAddress, web_address
 from customhouse.config.conversion import Complaint, Conversion, Rule, Rules, converted
 from customhouse.config.document import Document, Entry, Fields, Node, Scalar, read_document, read_file
 from customhouse.config.findings import ConfigurationInvalid, Finding, Key, Place, found
-from customhouse.config.placing import put
+from customhouse.config.placing import put, settle
 from customhouse.config.programs import PROGRAM_RULES, REFERENCE, exposed
 from customhouse.config.rules import NAME_REMEDY, SERVER_NAME, bad_networks
 from customhouse.config.tree import Settings
@@ -106,6 +106,7 @@ def write_pin(path: Path, pin: Pin) -> None:
     Raises `ValueError` for a manifest that has no canonical form (a number beyond 2^53, a lone surrogate) and `OSError`.
     """
     put(path, pin_bytes(pin))
+    settle(path.parent)
 
 
 def pin_bytes(pin: Pin) -> bytes:

@@ -7,7 +7,10 @@ from pathlib import Path
 
 
 def put(path: Path, data: bytes) -> None:
-    """Write a file of the deployment, readable by everybody, in the place of what was there. Raises `OSError`."""
+    """Write a file of the deployment, readable by everybody, in the place of what was there. Raises `OSError`.
+
+    A crash may still undo it until `settle` was called for the directory.
+    """
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -20,10 +23,10 @@ def put(path: Path, data: bytes) -> None:
         with contextlib.suppress(FileNotFoundError):
             Path(temporary).unlink()
         raise
-    _sync_directory(path.parent)
 
 
-def _sync_directory(directory: Path) -> None:
+def settle(directory: Path) -> None:
+    """Make what was put into a directory outlast a crash. Raises `OSError`."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -15,7 +15,7 @@ import msgspec
 from customhouse.config.definitions import definition_in, pin_bytes, pin_in
 from customhouse.config.document import read_document
 from customhouse.config.findings import ConfigurationInvalid, Finding, Place, found
-from customhouse.config.placing import put
+from customhouse.config.placing import put, settle
 from customhouse.config.policyfiles import POLICY_NAME, POLICY_NAME_REMEDY, rule_findings
 from customhouse.config.portals import portal_in
 from customhouse.config.rules import NAME_REMEDY, SERVER_NAME
@@ -94,8 +94,11 @@ def write_directory(contents: Mapping[Thing, Content], directory: Path, settings
     for path, data in due:
         path.parent.mkdir(parents=True, exist_ok=True)
         put(path, data)
-    for path in leftover if remove else ():
+    gone = leftover if remove else []
+    for path in gone:
         path.unlink()
+    for folder in sorted({path.parent for path in (*gone, *(path for path, _ in due))}):
+        settle(folder)
     shown = tuple(str(path.relative_to(directory)) for path in leftover)
     written = tuple(sorted(str(path.relative_to(directory)) for path, _ in due))
     return Written(written, shown if remove else (), () if remove else shown)

@@ -14,7 +14,7 @@ import msgspec
 from customhouse.core.content import Content, PolicyContent, PortalContent, ServerContent, reviewers_needed, stated, unanswered
 from customhouse.core.drift import Change as Drifted
 from customhouse.core.drift import Grade, drift
-from customhouse.core.manifest import Manifest, Pin
+from customhouse.core.manifest import Manifest, Pin, in_order
 from customhouse.core.planwords import Tools, sentence_of
 from customhouse.core.pointer import below, shown_key
 from customhouse.core.policyrules import Rule, read_rules
@@ -92,8 +92,6 @@ def _in_order(thing: Thing) -> tuple[int, str]:
 
 
 def _change(thing: Thing, before: Content | None, after: Content | None, today: str) -> Change | None:
-    if before == after:
-        return None
     kind, name = thing
     stored_digest, digest = (content_digest(kind, name, stated(one)) if one is not None else "" for one in (before, after))
     if stored_digest == digest:
@@ -180,7 +178,7 @@ def _pin_rows(before: Pin | None, after: Pin | None, tools: Tools) -> Iterator[R
     else:
         for field in ("revision", "digest_formula"):
             yield from _value_rows(f"/pin/{field}", getattr(before, field), getattr(after, field))
-    if before is not None and after is not None and before.digest == after.digest and before.manifest == after.manifest:
+    if before and after and before.digest == after.digest and in_order(before.manifest) == in_order(after.manifest):
         return
     old, new = (pin.manifest if pin else _EMPTY for pin in (before, after))
     for drifted in drift(old, new):
