@@ -14,7 +14,7 @@ from customhouse.config.document import read_document
 from customhouse.config.findings import ConfigurationInvalid
 from customhouse.config.portals import portal_in
 from customhouse.config.tree import Settings
-from customhouse.config.writing import Written, definition_text, portal_text, sheets, write_directory
+from customhouse.config.writing import Written, content_findings, definition_text, portal_text, sheets, write_directory
 from customhouse.core.content import Content, PolicyContent, Portal, PortalContent, ServerContent, stated
 from customhouse.core.manifest import (
     BearerCredential,
@@ -187,6 +187,7 @@ def test_a_pin_that_is_no_longer_there_is_a_leftover(tmp_path: Path) -> None:
     assert write_directory(without, tmp_path, Settings()).left == ("servers/notes.pin.json",)
 
 
+ENDLESS = Manifest(server_info={"name": "notes", "build": 2**60}, capabilities={})
 UNWRITABLE: list[tuple[Thing, Content]] = [
     ((Kind.SERVER, "../notes"), ServerContent(definition=msgspec.structs.replace(PLAIN, name="../notes"))),
     ((Kind.SERVER, "notes"), ServerContent(definition=msgspec.structs.replace(PLAIN, name="other"))),
@@ -195,6 +196,7 @@ UNWRITABLE: list[tuple[Thing, Content]] = [
     ((Kind.SERVER, "notes"), ServerContent(definition=msgspec.structs.replace(PLAIN, owner=" "))),
     ((Kind.SERVER, "notes"), ServerContent(definition=PLAIN, pin=msgspec.structs.replace(PIN, digest="sha256:" + "0" * 64))),
     ((Kind.SERVER, "notes"), ServerContent(definition=PLAIN, pin=msgspec.structs.replace(PIN, server="other"))),
+    ((Kind.SERVER, "notes"), ServerContent(definition=PLAIN, pin=msgspec.structs.replace(PIN, manifest=ENDLESS))),
     ((Kind.POLICY, "readers"), PolicyContent(text=RULE)),
     ((Kind.POLICY, "a/b.cedar"), PolicyContent(text=RULE)),
     ((Kind.POLICY, "readers.cedar"), PolicyContent(text="permit (")),
@@ -207,6 +209,16 @@ def test_what_would_not_be_read_back_is_not_written_and_neither_is_anything_else
     with pytest.raises(ConfigurationInvalid):
         write_directory({**CONTENTS, thing: content}, tmp_path, Settings())
     assert state_of(tmp_path) == {}
+
+
+@pytest.mark.parametrize(("thing", "content"), UNWRITABLE, ids=range(len(UNWRITABLE)))
+def test_a_content_that_came_another_way_is_held_to_the_same_rules(thing: Thing, content: Content) -> None:
+    assert content_findings(thing, content)
+
+
+@pytest.mark.parametrize("thing", CONTENTS, ids=str)
+def test_a_content_that_files_can_hold_has_no_findings(thing: Thing) -> None:
+    assert content_findings(thing, CONTENTS[thing]) == ()
 
 
 def test_every_kind_has_its_files() -> None:

@@ -10,7 +10,7 @@ from customhouse.config.findings import Finding, Place, found
 from customhouse.config.tree import Settings
 from customhouse.core.policyrules import head_findings, read_rules
 
-POLICY_NAME: Final = re.compile(r"(?=.{1,120}\Z)[A-Za-z0-9][A-Za-z0-9._-]*\.cedar")
+POLICY_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}\.cedar")
 """The name of a file and of the policy in it."""
 POLICY_NAME_REMEDY: Final = "Use letters, digits, dots, hyphens and underscores, and .cedar at the end."
 

@@ -72,6 +72,18 @@ def sheets(thing: Thing, content: Content) -> tuple[Sheet, ...]:
     return tuple(shelf.sheets(name, content))
 
 
+def content_findings(thing: Thing, content: Content) -> tuple[Finding, ...]:
+    """What the strict reader would say of the files of a content: what comes in another way is held to the same rules.
+
+    What rests on the machine or on other things (paths, unknown servers, ids of rules in other files) is not looked at here.
+    """
+    try:
+        written = sheets(thing, content)
+    except ConfigurationInvalid as invalid:
+        return invalid.findings
+    return tuple(finding for sheet in written if not sheet.says_the_same(sheet.data) for finding in _unwritable(sheet))
+
+
 def write_directory(contents: Mapping[Thing, Content], directory: Path, settings: Settings, *, remove: bool = False) -> Written:
     """Make the governed files of a directory say what the contents say; with `remove`, those of other things go.
 
@@ -124,7 +136,11 @@ def _definition_sheet(name: str, definition: ServerDefinition) -> Sheet:
 
 def _pin_sheet(name: str, pin: Pin) -> Sheet:
     file = f"{name}.pin.json"
-    data = pin_bytes(pin)
+    try:
+        data = pin_bytes(pin)
+    except (ValueError, RecursionError) as endless:
+        problem = f"The pin has no canonical form ({str(endless)[:120]})."
+        raise ConfigurationInvalid([found(Place(file), (), problem, "Capture the server again.")]) from None
     return Sheet(file, data, lambda there: there == data and not _pin_findings(data, file), lambda: _pin_findings(data, file))
 
 
