@@ -1,5 +1,6 @@
 """Contents become files and come back the same, and a directory that says the same already is left alone."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from customhouse.config.directory import read_directory
 from customhouse.config.document import read_document
 from customhouse.config.findings import ConfigurationInvalid
 from customhouse.config.portals import portal_in
+from customhouse.config.tree import Portal as PortalOfSettings
 from customhouse.config.tree import Settings
 from customhouse.config.writing import Written, content_findings, definition_text, portal_text, sheets, write_directory
 from customhouse.core.content import Content, PolicyContent, Portal, PortalContent, ServerContent, stated
@@ -29,11 +31,12 @@ from customhouse.core.manifest import (
     Waiver,
     digest_of,
 )
-from customhouse.core.plan import Thing
+from customhouse.core.plan import Thing, plan
 from customhouse.core.review import Kind, content_digest
 from tests.config.deployments import write
 from tests.config.test_yamltext import HOSTILE
 
+QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart"
 PLAIN = ServerDefinition(name="notes", owner="team-notes", contact="notes@example.org", tenant="local", url="https://notes.example/mcp")
 MANIFEST = Manifest(
     server_info={"name": "notes"}, capabilities={"tools": {}}, tools=({"name": "read_note", "inputSchema": {"type": "object"}},)
@@ -219,6 +222,23 @@ def test_a_content_that_came_another_way_is_held_to_the_same_rules(thing: Thing,
 @pytest.mark.parametrize("thing", CONTENTS, ids=str)
 def test_a_content_that_files_can_hold_has_no_findings(thing: Thing) -> None:
     assert content_findings(thing, CONTENTS[thing]) == ()
+
+
+def test_a_portal_that_the_settings_name_too_is_not_written(tmp_path: Path) -> None:
+    settings = Settings(portals={"desk": PortalOfSettings(servers=("notes",))})
+    with pytest.raises(ConfigurationInvalid, match="The settings name a portal of this name too"):
+        write_directory(CONTENTS, tmp_path, settings)
+    assert state_of(tmp_path) == {}
+
+
+def test_the_quickstart_is_left_as_it_is_and_comes_back_from_what_is_written_of_it(tmp_path: Path) -> None:
+    shutil.copytree(QUICKSTART, tmp_path / "here", ignore=shutil.ignore_patterns("data"))
+    contents = read_directory(tmp_path / "here", Settings())
+    before = state_of(tmp_path)
+    assert write_directory(contents, tmp_path / "here", Settings()) == Written((), (), ())
+    assert state_of(tmp_path) == before
+    write_directory(contents, tmp_path / "there", Settings())
+    assert plan(read_directory(tmp_path / "there", Settings()), contents, "2026-11-27") == ()
 
 
 def test_every_kind_has_its_files() -> None:

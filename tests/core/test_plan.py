@@ -60,6 +60,14 @@ WORDED: Mapping[str, tuple[ServerContent, list[str]]] = {
         changed(tools={**PLAIN.tools, "read_note": ToolReview(effect=Effect.WRITE)}),
         ["Class of tool `read_note`: read -> write."],
     ),
+    "a class of a tool with an odd name": (
+        changed(tools={**PLAIN.tools, "a/b~c\x1b": ToolReview(effect=Effect.READ)}),
+        ["tool `a/b~c\\u001b` gets the class read, but is not in the pin, so it cannot be called."],
+    ),
+    "scopes": (
+        changed(tools={**PLAIN.tools, "read_note": ToolReview(effect=Effect.READ, scopes=("notes:read",))}),
+        ["tool `read_note` needs notes:read scopes of a token."],
+    ),
     "no class": (changed(tools={"read_note": PLAIN.tools["read_note"]}), ["tool `add_note` loses its class and is no longer callable."]),
     "a class without a pin": (
         changed(tools={**PLAIN.tools, "drop": ToolReview(effect=Effect.DESTRUCTIVE)}),

@@ -93,6 +93,7 @@ def write_directory(contents: Mapping[Thing, Content], directory: Path, settings
     findings: list[Finding] = []
     expected: set[Path] = set()
     for thing, content in contents.items():
+        findings += _taken(thing, settings)
         folder = directory / SHELVES[thing[0]].folder(settings)
         for sheet in sheets(thing, content):
             path = folder / sheet.file
@@ -194,6 +195,13 @@ def _lies(path: Path, sheet: Sheet) -> bool:
 def _unwritable(sheet: Sheet) -> tuple[Finding, ...]:
     problem = "No file can hold this content: it would not be read back as the same."
     return sheet.findings() or (found(Place(sheet.file), (), problem, "Correct the content, then write it again."),)
+
+
+def _taken(thing: Thing, settings: Settings) -> Iterator[Finding]:
+    """A portal of the settings and a file of the same name could not be served."""
+    if thing[0] is Kind.PORTAL and thing[1] in settings.portals:
+        place = Place(f"{settings.portals_dir}/{thing[1]}.yaml")
+        yield found(place, (), "The settings name a portal of this name too.", f"Remove `portals.{thing[1]}` from customhouse.yaml.")
 
 
 def _governed(directory: Path, settings: Settings) -> list[Path]:

@@ -46,12 +46,12 @@ def sentence_of(pointer: str, before: Any, after: Any, tools: Tools) -> str:
     """What a difference at a place of a definition means; empty where the new value says it all."""
     for pattern, words in _PLACES:
         if place := pattern.fullmatch(pointer):
-            return words(place.groups()[0] if place.groups() else "", before, after, tools)
+            name = place[1] if pattern.groups else ""
+            return words(name.replace("~1", "/").replace("~0", "~"), before, after, tools)
     return ""
 
 
-def _class(tool: str, before: Any, after: Any, tools: Tools) -> str:
-    name = tool.replace("~1", "/").replace("~0", "~")
+def _class(name: str, before: Any, after: Any, tools: Tools) -> str:
     subject = f"tool `{shown_key(name)}`"
     if isinstance(before, str) and isinstance(after, str):
         return f"Class of {subject}: {before} -> {after}."
