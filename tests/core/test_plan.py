@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from customhouse.core.content import Content, PolicyContent, Portal, PortalContent, ServerContent, stated
+from customhouse.core.content import Content, PolicyContent, Portal, PortalContent, ServerContent, read_content, stated
 from customhouse.core.manifest import BearerCredential, Effect, Manifest, Pin, ServerDefinition, ToolReview, Waiver, digest_of
 from customhouse.core.plan import NOTHING, Change, Row, Thing, What, differing, plan, same_policy
 from customhouse.core.review import Kind, content_digest
@@ -145,7 +145,7 @@ def test_a_row_of_the_pin_leads_to_the_words_that_changed() -> None:
 
 def test_true_is_not_one() -> None:
     before, after = (repinned(tool("read_note", _meta={"open": value}), tool("add_note")) for value in (True, 1))
-    assert sentences(before, after) == ["tool `read_note` of the pin: other."]
+    assert "/pin/manifest/tools/read_note/_meta/open" in [row.pointer for row in the_change(before, after).rows]
 
 
 def test_a_change_says_what_would_be_proposed_and_how_many_people_that_takes() -> None:
@@ -217,6 +217,63 @@ def test_a_plan_turned_round_tells_the_same_places(one: tuple[Kind, Content], ot
         assert (change.digest, change.stored_digest) == (turned_round.stored_digest, turned_round.digest)
         pointers = [sorted(row.pointer for row in side.rows) for side in (change, turned_round)]
         assert pointers[0] == pointers[1]
+
+
+RICH = ServerContent(
+    definition=msgspec.structs.replace(
+        PLAIN,
+        description="Notes.",
+        on_call="pager",
+        classification="internal",
+        networks=("10.0.0.0/8",),
+        stateless=True,
+        call_timeout_seconds=30.0,
+        waivers=(Waiver("unauthenticated-writes", "A lab.", "alice"),),
+    ),
+    pin=pin(
+        tool(
+            "read_note",
+            title="Read",
+            description="Reads.",
+            annotations={"readOnlyHint": True, "title": "Read"},
+            outputSchema={"type": "object", "properties": {"text": {"type": "string", "maxLength": 10}}},
+            icons=[{"src": "https://notes.example/icon.png"}],
+            _meta={"com.example/x": 1},
+        ),
+        instructions="Use it.",
+        prompts=({"name": "sum", "arguments": [{"name": "of", "required": True}]},),
+        resources=({"uri": "notes://a", "mimeType": "text/plain"},),
+        resource_templates=({"uriTemplate": "notes://{id}", "name": "note"},),
+    ),
+)
+
+
+def leaves(value: Any, way: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    if isinstance(value, dict | list | tuple) and value:
+        parts = value.items() if isinstance(value, dict) else enumerate(value)
+        return [leaf for key, part in parts for leaf in leaves(part, (*way, key))]
+    return [way]
+
+
+def mutated(value: Any, way: tuple[Any, ...]) -> Any:
+    """The value with another one at the end of the way."""
+    if way:
+        parts = dict(value) if isinstance(value, dict) else list(value)
+        parts[way[0]] = mutated(value[way[0]], way[1:])
+        return parts
+    if isinstance(value, dict):
+        return {"x": 1}
+    return not value if isinstance(value, bool) else value + ("x" if isinstance(value, str) else 1)
+
+
+@pytest.mark.parametrize("way", leaves(stated(RICH)), ids=lambda way: ".".join(map(str, way)))
+def test_no_single_value_changes_unseen(way: tuple[Any, ...]) -> None:
+    try:
+        after = read_content(Kind.SERVER, mutated(stated(RICH), way))
+    except msgspec.ValidationError:
+        return
+    assert the_change(RICH, after).rows
+    assert the_change(after, RICH).rows
 
 
 # --- Policies -------------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import msgspec
 
 from customhouse.core.content import Content, PolicyContent, PortalContent, ServerContent, reviewers_needed, stated, unanswered
 from customhouse.core.drift import Change as Drifted
-from customhouse.core.drift import Grade, drift
+from customhouse.core.drift import drift
 from customhouse.core.manifest import Manifest, Pin, in_order
 from customhouse.core.planwords import Tools, sentence_of
 from customhouse.core.pointer import below, shown_key
@@ -176,10 +176,11 @@ def _pin_rows(before: Pin | None, after: Pin | None, tools: Tools) -> Iterator[R
         digests = {"before": before.digest} if before else {"after": after.digest} if after else {}
         yield Row(pointer="/pin/digest", sentence=sentence, **digests)
     else:
-        for field in ("revision", "digest_formula"):
+        same = in_order(before.manifest) == in_order(after.manifest)
+        for field in ("server", "revision", "digest_formula", *(("digest",) if same else ())):
             yield from _value_rows(f"/pin/{field}", getattr(before, field), getattr(after, field))
-    if before and after and before.digest == after.digest and in_order(before.manifest) == in_order(after.manifest):
-        return
+        if same and before.digest == after.digest:
+            return
     old, new = (pin.manifest if pin else _EMPTY for pin in (before, after))
     for drifted in drift(old, new):
         yield from _drift_rows(drifted, old, new, tools)
@@ -199,7 +200,7 @@ def _drift_rows(drifted: Drifted, old: Manifest, new: Manifest, tools: Tools) ->
     pointer = below(f"/pin/manifest/{part}", drifted.name)
     before, after = (_entry(getattr(side, part), key, drifted.name) for side in (old, new))
     sentence = tools.pinned(drifted.kind, drifted.name, drifted.grade.value, is_new=before is NOTHING, is_gone=after is NOTHING)
-    if before is NOTHING or after is NOTHING or drifted.grade in {Grade.NEW, Grade.GONE}:
+    if before is NOTHING or after is NOTHING:
         yield Row(pointer=pointer, before=before, after=after, sentence=sentence)
         return
     yield Row(pointer=pointer, sentence=sentence)
