@@ -4,10 +4,8 @@
 msgspec reads from the annotation.
 """
 
-import ast
 import importlib
 import inspect
-import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -16,6 +14,8 @@ from typing import Any, Final
 
 import click
 import msgspec
+
+from customhouse.config.meanings import field_meanings
 
 ROOT: Final = Path(__file__).parents[1]
 MANUAL: Final = ROOT / "docs" / "manual"
@@ -79,7 +79,7 @@ def sections(path: str, struct: Struct, *, top: str = "") -> Iterator[str]:
     """The section of a struct, then those of the structs in it, each by its path."""
     name = f"`{path}`" if path else top
     yield f"\n## {name}\n\n{docstring_of(struct)}\n\n| key | value | default | meaning |\n|---|---|---|---|\n"
-    meanings = field_docstrings(struct)
+    meanings = field_meanings(struct)
     inner: list[tuple[str, Struct]] = []
     for field in msgspec.structs.fields(struct):
         shape = msgspec.inspect.type_info(field.type)
@@ -173,25 +173,6 @@ def number(value: float) -> str:
 
 def docstring_of(struct: Struct) -> str:
     return inspect.getdoc(struct) or ""
-
-
-def field_docstrings(struct: Struct) -> dict[str, str]:
-    """Field to the docstring below it."""
-    classes = {node.name: node.body for node in source_of(module_of(struct)).body if isinstance(node, ast.ClassDef)}
-    found = {}
-    for field, after in itertools.pairwise(classes[struct.__name__]):
-        match field, after:
-            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
-                found[name] = inspect.cleandoc(text)
-    return found
-
-
-def module_of(struct: Struct) -> ModuleType:
-    return importlib.import_module(struct.__module__)
-
-
-def source_of(module: ModuleType) -> ast.Module:
-    return ast.parse(inspect.getsource(module))
 
 
 # --- Refusals -----------------------------------------------------------------------------------------------------------

@@ -128,7 +128,7 @@ def read_deployment(loaded: Loaded) -> Deployment:
 def files_picture(deployment: Deployment) -> Picture:
     """The files of a deployment directory as what is served, unreviewed."""
     servers = tuple(ServedServer(one.name, 0, "", False, one, deployment.pins.get(one.name)) for one in deployment.definitions)
-    portals = {name: portal.servers for name, portal in deployment.settings.portals.items()}
+    portals = {name: portal.servers for name, portal in deployment.loaded.portals.items()}
     return Picture(servers=servers, policies=deployment.policies, portals=portals)
 
 

@@ -1,11 +1,12 @@
 """The measure itself is right: ratios within a round, whole answers only, and an answer for somebody else is an error."""
 
 import asyncio
+import re
 from dataclasses import dataclass
 
 import pytest
 
-from bench import load, run
+from bench import load, plan, run
 from bench.report import ratios, table
 from bench.upstream import Answers
 
@@ -79,3 +80,8 @@ async def test_an_answer_with_another_id_is_an_error() -> None:
 
 def test_the_upstream_lists_what_it_is_told_to() -> None:
     assert Answers(50).slow("tools/list", {}).count(b'"inputSchema"') == 50 + len(run.TOOLS)
+
+
+def test_a_plan_is_measured_in_every_case(capsys: pytest.CaptureFixture[str]) -> None:
+    plan.measure(3)
+    assert len(re.findall(r"^plan, .* \d+\.\d\d s$", capsys.readouterr().out, re.MULTILINE)) == 4

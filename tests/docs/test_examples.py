@@ -7,8 +7,10 @@ import pytest
 
 from customhouse.cli.decisiontables import misses, read_table
 from customhouse.config.definitions import read_definitions
+from customhouse.config.document import read_document
 from customhouse.config.findings import ConfigurationInvalid
 from customhouse.config.load import load
+from customhouse.config.portals import portal_in
 from customhouse.config.tree import Settings
 from customhouse.core.manifest import Effect
 from customhouse.core.policy import PolicyInvalid, PolicyServer, PolicyTool, compile_policy
@@ -52,6 +54,13 @@ def test_without_its_waiver_the_example_of_a_waiver_is_refused(tmp_path: Path) -
     (servers / "lab.yaml").write_text(example.split("waivers:")[0], encoding="utf-8")
     with pytest.raises(ConfigurationInvalid, match="unauthenticated-writes"):
         read_definitions(tmp_path, Settings())
+
+
+@pytest.mark.parametrize("example", blocks("as-code.md", "yaml"))
+def test_an_example_of_a_portal_is_accepted(example: str) -> None:
+    portal, findings = portal_in(read_document(example.encode(), "portals/finance.yaml"))
+    assert portal is not None
+    assert findings == ()
 
 
 def pinned(name: str, effect: Effect, **properties: str) -> PolicyTool:

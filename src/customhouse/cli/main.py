@@ -12,6 +12,7 @@ from customhouse.cli.migrate import migrate
 from customhouse.cli.policy import policy
 from customhouse.cli.quickstart import quickstart
 from customhouse.cli.registry import registry
+from customhouse.cli.schema import schema
 from customhouse.cli.serve import serve
 from customhouse.cli.servers import servers
 from customhouse.cli.settings import config, doctor
@@ -24,7 +25,7 @@ def main() -> None:
     """Customhouse: the governed way from every MCP client to every MCP server."""
 
 
-for command in (serve, call, token, registry, servers, policy, audit, keys, config, doctor, migrate, quickstart):
+for command in (serve, call, token, registry, servers, policy, audit, keys, config, schema, doctor, migrate, quickstart):
     main.add_command(command)
 for command in (export_endpoints, import_servers):
     main.add_command(command)

@@ -106,7 +106,7 @@ def endpoint_paths(loaded: Loaded) -> tuple[str, ...]:
     """Every endpoint of a deployment: the default portal, the others, and each server."""
     if follows_registry(loaded.settings):
         return tuple(served_picture(loaded).paths)
-    portals = sorted(f"/mcp/{name}" for name in loaded.settings.portals if name != "default")
+    portals = sorted(f"/mcp/{name}" for name in loaded.portals if name != "default")
     servers = (f"/servers/{definition.name}/mcp" for definition in read_definitions(loaded.directory, loaded.settings))
     return ("/mcp", *portals, *servers)
 

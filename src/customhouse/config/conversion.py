@@ -8,6 +8,7 @@ zero: zero never means unlimited.
 """
 
 import difflib
+import functools
 import math
 import re
 import unicodedata
@@ -62,8 +63,13 @@ def converted(root: Node, to: type, rules: Rules) -> Conversion:
     """The struct `to` from a document's root; an empty document is a table without keys."""
     empty = isinstance(root, Scalar) and root.value is None
     walk = _Walk(rules)
-    value = walk.value(Fields((), root.place) if empty else root, _Spot((), mi.type_info(to)))
+    value = walk.value(Fields((), root.place) if empty else root, _Spot((), _type_info(to)))
     return Conversion(None if value is INVALID else value, tuple(walk.findings), walk.places)
+
+
+@functools.cache
+def _type_info(to: type) -> mi.Type:
+    return mi.type_info(to)
 
 
 class _Invalid:

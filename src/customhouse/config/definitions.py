@@ -6,12 +6,9 @@ A pin is RFC 8785 canonical JSON with a newline at the end. It is read strictly:
 or an unknown formula is refused, since somebody edited it by hand.
 """
 
-import contextlib
 import datetime
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,9 +16,10 @@ from typing import Any
 import msgspec
 
 from customhouse.config.addresses import WebAddress, web_address
-from customhouse.config.conversion import Complaint, Rule, Rules, converted
+from customhouse.config.conversion import Complaint, Conversion, Rule, Rules, converted
 from customhouse.config.document import Document, Entry, Fields, Node, Scalar, read_document, read_file
 from customhouse.config.findings import ConfigurationInvalid, Finding, Key, Place, found
+from customhouse.config.placing import put, settle
 from customhouse.config.programs import PROGRAM_RULES, REFERENCE, exposed
 from customhouse.config.rules import NAME_REMEDY, SERVER_NAME, bad_networks
 from customhouse.config.tree import Settings
@@ -56,10 +54,10 @@ def read_definitions(directory: Path, settings: Settings) -> tuple[ServerDefinit
     definitions: list[ServerDefinition] = []
     findings: list[Finding] = []
     names: dict[str, str] = {}
-    for path in _definition_files(directory / settings.servers_dir, settings.servers_dir):
+    for path in definition_files(directory / settings.servers_dir, settings.servers_dir):
         file = f"{settings.servers_dir}/{path.name}"
-        wrong = tuple(_wrong_name(path, file, names))
-        definition, unfit = _read(path, file, directory, settings)
+        wrong = tuple(wrong_name(path, file, names))
+        definition, unfit = read_definition(path, file, directory, settings)
         findings += (*wrong, *unfit)
         names.setdefault(path.stem.lower(), file)
         if isinstance(definition, ServerDefinition):
@@ -89,12 +87,17 @@ def pinned_names(directory: Path, settings: Settings) -> tuple[str, ...]:
 def read_pin(path: Path) -> Pin:
     """The pin in a file. Raises `ConfigurationInvalid` if it is not exactly what `write_pin` wrote."""
     try:
-        pin = _pin(_pin_data(path))
-        _check_pin(pin, path)
+        return _checked_pin(_pin_data(path), path.name)
     except _PinUnusable as unusable:
-        remedy = "Review the server again: `customhouse servers diff`, then `customhouse servers pin`."
-        raise ConfigurationInvalid([Finding(str(path), unusable.line, unusable.key, str(unusable), remedy)]) from None
-    return pin
+        raise ConfigurationInvalid([unusable.finding(str(path))]) from None
+
+
+def pin_in(data: bytes, file: str) -> Pin:
+    """The pin in the bytes of a file of this name. Raises `ConfigurationInvalid` like `read_pin`."""
+    try:
+        return _checked_pin(data, file.rpartition("/")[2])
+    except _PinUnusable as unusable:
+        raise ConfigurationInvalid([unusable.finding(file)]) from None
 
 
 def write_pin(path: Path, pin: Pin) -> None:
@@ -102,20 +105,8 @@ def write_pin(path: Path, pin: Pin) -> None:
 
     Raises `ValueError` for a manifest that has no canonical form (a number beyond 2^53, a lone surrogate) and `OSError`.
     """
-    data = pin_bytes(pin)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(file.fileno(), 0o644)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            Path(temporary).unlink()
-        raise
-    _sync_directory(path.parent)
+    put(path, pin_bytes(pin))
+    settle(path.parent)
 
 
 def pin_bytes(pin: Pin) -> bytes:
@@ -129,7 +120,8 @@ def definition_findings(stated: Mapping[str, Any], name: str) -> tuple[Finding, 
     return (*written.findings, *converted(written.root, ServerDefinition, DEFINITION_RULES).findings)
 
 
-def _definition_files(servers: Path, shown: str) -> list[Path]:
+def definition_files(servers: Path, shown: str) -> list[Path]:
+    """The files of definitions in a directory, in name order. Raises `ConfigurationInvalid` for a directory that cannot be listed."""
     try:
         return sorted(path for path in servers.iterdir() if path.suffix in {_SUFFIX, ".yml"})
     except FileNotFoundError:
@@ -139,7 +131,8 @@ def _definition_files(servers: Path, shown: str) -> list[Path]:
         raise ConfigurationInvalid([found(Place(shown), (), problem, "Make it a directory that this user may read.")]) from None
 
 
-def _wrong_name(path: Path, file: str, names: Mapping[str, str]) -> Iterator[Finding]:
+def wrong_name(path: Path, file: str, names: Mapping[str, str]) -> Iterator[Finding]:
+    """What is wrong with the name of a definition's file; `names` are those in use, in lower case, with their files."""
     if path.suffix != _SUFFIX:
         yield found(Place(file), (), "The name of a definition ends in .yaml.", f"Rename it to {path.stem}.yaml.")
     if SERVER_NAME.fullmatch(path.stem) is None:
@@ -148,19 +141,31 @@ def _wrong_name(path: Path, file: str, names: Mapping[str, str]) -> Iterator[Fin
         yield found(Place(file), ("name",), f"{names[path.stem.lower()]} has the same name.", "Rename one of them.")
 
 
-def _read(path: Path, file: str, directory: Path, settings: Settings) -> tuple[ServerDefinition | None, tuple[Finding, ...]]:
-    written: Document = read_file(path, file)
-    conversion = converted(_named(written.root, path.stem), ServerDefinition, DEFINITION_RULES)
+def definition_in(written: Document, name: str) -> tuple[ServerDefinition | None, tuple[Finding, ...]]:
+    """The definition in a document, by itself: what it shows of the machine is for `read_definition` to judge."""
+    conversion, findings = _converted(written, name)
+    return conversion.value, findings
+
+
+def read_definition(path: Path, file: str, directory: Path, settings: Settings) -> tuple[ServerDefinition | None, tuple[Finding, ...]]:
+    """The definition in a file of a deployment directory, with what is wrong with it; `file` names it in findings."""
+    conversion, findings = _converted(read_file(path, file), path.stem)
     definition = conversion.value
-    findings = (*written.findings, *conversion.findings)
-    if isinstance(definition, ServerDefinition) and definition.name != path.stem:
-        remedy = f"Remove `name`, or write {path.stem}."
-        findings += (found(conversion.place_of(("name",)), ("name",), "The name differs from the name of the file.", remedy),)
     if isinstance(definition, ServerDefinition) and definition.stdio is not None and not findings:
         for complaint in exposed(definition.stdio, directory, settings):
             key: Key = ("stdio", *complaint.key)
             findings += (found(conversion.place_of(key), key, complaint.problem, complaint.remedy),)
     return definition, findings
+
+
+def _converted(written: Document, name: str) -> tuple[Conversion, tuple[Finding, ...]]:
+    conversion = converted(_named(written.root, name), ServerDefinition, DEFINITION_RULES)
+    definition = conversion.value
+    findings = (*written.findings, *conversion.findings)
+    if isinstance(definition, ServerDefinition) and definition.name != name:
+        remedy = f"Remove `name`, or write {name}."
+        findings += (found(conversion.place_of(("name",)), ("name",), "The name differs from the name of the file.", remedy),)
+    return conversion, findings
 
 
 def _named(root: Node, name: str) -> Node:
@@ -332,6 +337,11 @@ class _PinUnusable(Exception):
         self.key = key
         self.line = line
 
+    def finding(self, file: str) -> Finding:
+        """What an operator is told."""
+        remedy = "Review the server again: `customhouse servers diff`, then `customhouse servers pin`."
+        return Finding(file, self.line, self.key, str(self), remedy)
+
 
 def _pin_data(path: Path) -> bytes:
     try:
@@ -362,15 +372,17 @@ def _pin(data: bytes) -> Pin:
     raise _PinUnusable("The pin is not in the canonical form it was written in: somebody edited it.")
 
 
-def _check_pin(pin: Pin, path: Path) -> None:
+def _checked_pin(data: bytes, file_name: str) -> Pin:
+    pin = _pin(data)
     if pin.digest_formula != DIGEST_FORMULA:
         raise _PinUnusable(f"The formula of the digest is unknown; this version knows {DIGEST_FORMULA}.", key="digest_formula")
     if digest_of(pin.manifest) != pin.digest:
         raise _PinUnusable("The digest does not belong to the manifest: somebody changed the pin.", key="digest")
-    if pin.server != path.name.removesuffix(_PIN_SUFFIX):
+    if pin.server != file_name.removesuffix(_PIN_SUFFIX):
         raise _PinUnusable("The pin was made for another server.", key="server")
     if not pin.revision:
         raise _PinUnusable("The pin does not say which protocol revision it was captured in.", key="revision")
+    return pin
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -382,11 +394,3 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -11,8 +11,10 @@ from customhouse.config.conversion import Conversion, converted
 from customhouse.config.document import Document, Entry, Fields, Node, Scalar, read_file
 from customhouse.config.environment import overlaid
 from customhouse.config.findings import ConfigurationInvalid, Finding, Key, Place, found, shown
+from customhouse.config.portals import read_portals, unknown_server_remedy
 from customhouse.config.rules import SETTINGS_RULES, endpoint_names
 from customhouse.config.tree import Listen, Settings
+from customhouse.core.content import Portal
 
 FILE = "customhouse.yaml"
 DEFAULT = "default"
@@ -28,6 +30,8 @@ class Loaded:
     """Of every value: `default`, `customhouse.yaml:12` or `environment CUSTOMHOUSE_LISTEN__PORT`."""
     directory: Path
     """The deployment directory, absolute."""
+    portals: Mapping[str, Portal]
+    """Every portal that somebody wrote down, in the settings or as a file, by name."""
 
     def path(self, relative: str) -> Path:
         """A path of the settings; a relative one counts from the deployment directory."""
@@ -41,12 +45,17 @@ def load(directory: Path, environ: Mapping[str, str]) -> Loaded:
     effective = overlaid(_as_table(written.root), environ)
     conversion = converted(_with_public_url(effective.root), Settings, SETTINGS_RULES)
     findings = (*written.findings, *effective.findings, *conversion.findings)
+    filed: Mapping[str, Portal] = {}
     if conversion.value is not None:
-        findings += tuple(_unknown_names(conversion, directory))
+        servers = server_names(directory / conversion.value.servers_dir)
+        filed, unfit = read_portals(directory, conversion.value, servers)
+        findings += (*unfit, *_unknown_names(conversion, frozenset(servers), filed))
     if findings:
         raise ConfigurationInvalid(findings)
-    origins = {shown(key): _origin(key, conversion) for key, _ in leaves(conversion.value)}
-    return Loaded(conversion.value, origins, directory)
+    settings: Settings = conversion.value
+    origins = {shown(key): _origin(key, conversion) for key, _ in leaves(settings)}
+    portals = {name: Portal(servers=portal.servers) for name, portal in settings.portals.items()}
+    return Loaded(settings, origins, directory, {**portals, **filed})
 
 
 def leaves(value: object, key: Key = ()) -> Iterator[tuple[Key, object]]:
@@ -104,19 +113,19 @@ def _with_public_url(root: Node) -> Node:
     return Fields((*root.entries, Entry("public_url", Scalar(public_url, place), place)), root.place)
 
 
-def _unknown_names(conversion: Conversion, directory: Path) -> Iterator[Finding]:
+def _unknown_names(conversion: Conversion, servers: frozenset[str], filed: Mapping[str, Portal]) -> Iterator[Finding]:
     """Servers and portals that are named in the settings but defined nowhere, and names that mean two things."""
     settings: Settings = conversion.value
-    servers = frozenset(server_names(directory / settings.servers_dir))
-    portals = {"default", *settings.portals}
+    portals = {"default", *settings.portals, *filed}
     for name, portal in settings.portals.items():
         if name in servers:
             remedy = "Rename the portal or the server: a name means one thing."
             yield _at(conversion, ("portals", name), "A server has this name already.", remedy)
         for index, server in enumerate(portal.servers):
             if server not in servers:
-                yield _at(conversion, ("portals", name, "servers", index), "There is no such server.", _known_servers(servers, settings))
-    if "default" in servers and "default" not in settings.portals:
+                remedy = unknown_server_remedy(servers, settings)
+                yield _at(conversion, ("portals", name, "servers", index), "There is no such server.", remedy)
+    if "default" in servers and "default" not in {*settings.portals, *filed}:
         place = Place(f"{settings.servers_dir}/default.yaml")
         yield found(place, ("name",), "The portal at /mcp has this name already.", "Rename the server.")
     for issuer_index, issuer in enumerate(settings.identity.issuers):
@@ -126,11 +135,6 @@ def _unknown_names(conversion: Conversion, directory: Path) -> Iterator[Finding]
                 if named and not (named[0] in portals or named[1] in servers):
                     key: Key = ("identity", "issuers", issuer_index, "audiences", audience, index)
                     yield _at(conversion, key, "There is no such endpoint.", "Name a portal or a server of this deployment.")
-
-
-def _known_servers(servers: frozenset[str], settings: Settings) -> str:
-    known = f"Known here: {', '.join(sorted(servers))}." if servers else f"No server is defined in {settings.servers_dir}/."
-    return f"Add the definition to {settings.servers_dir}/, or correct the name. {known}"
 
 
 def _at(conversion: Conversion, key: Key, problem: str, remedy: str) -> Finding:

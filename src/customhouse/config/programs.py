@@ -39,7 +39,8 @@ def installed_path(program: StdioProgram, directory: Path, settings: Settings) -
 def exposed(program: StdioProgram, directory: Path, settings: Settings) -> Iterator[Complaint]:
     """Listed paths that would show a server the gateway's own files. Keys count from the program."""
     private = [
-        (directory / name).resolve() for name in (settings.data_dir, settings.servers_dir, settings.policies_dir, "customhouse.yaml")
+        (directory / name).resolve()
+        for name in (settings.data_dir, settings.servers_dir, settings.policies_dir, settings.portals_dir, "customhouse.yaml")
     ]
     tree = installed_path(program, directory, settings).resolve()
     if any(tree == own or tree in own.parents for own in private):

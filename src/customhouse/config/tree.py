@@ -254,12 +254,15 @@ Absent on a loopback bind, it follows `listen`."""
     """What is installed for stdio servers, as `<ecosystem>/<name>/<version>`: beside the data, since the gateway installs nothing."""
     policies_dir: Annotated[str, msgspec.Meta(min_length=1)] = "policies"
     """Directory of policies and their decision tables."""
+    portals_dir: Annotated[str, msgspec.Meta(min_length=1)] = "portals"
+    """Directory of portals, a file each, beside those under `portals`."""
     listen: Listen = Listen()
     """The door."""
     identity: Identity = Identity()
     """Whose word counts on who is calling."""
     portals: dict[str, Portal] = {}
-    """Sets of servers by name. An absent `default` holds all servers, so that `/mcp` works from the first definition on."""
+    """Sets of servers by name, beside the files in `portals_dir`. An absent `default` holds all servers, so that `/mcp` works from the \
+first definition on."""
     limits: Limits = Limits()
     """How much may happen at once."""
     sessions: Sessions = Sessions()

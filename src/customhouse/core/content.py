@@ -4,6 +4,7 @@ A field at its default is left out, so a later release that adds a field changes
 decided; the default of a field therefore never changes. Reading is strict: what this release does not know is refused, never dropped.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -83,6 +84,12 @@ def unanswered(definition: ServerDefinition, today: str) -> tuple[str, ...]:
     return tuple(missing)
 
 
+@functools.cache
+def _fields(struct: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """The fields of a struct, looked up once: annotations are evaluated each time otherwise."""
+    return msgspec.structs.fields(struct)
+
+
 def _stated(value: Any) -> Any:
     """A value as JSON, fields of structs left out where they are at their default."""
     if isinstance(value, Manifest):  # JSON already
@@ -90,7 +97,7 @@ def _stated(value: Any) -> Any:
     if isinstance(value, msgspec.Struct):
         return {
             field.encode_name: _stated(getattr(value, field.name))
-            for field in msgspec.structs.fields(value)
+            for field in _fields(type(value))
             if not _at_default(field, getattr(value, field.name))
         }
     if isinstance(value, Mapping):

@@ -9,7 +9,8 @@ import hashlib
 from typing import Annotated, Any, Literal
 
 import msgspec
-import rfc8785
+
+from customhouse.core.canonical import canonical_json
 
 
 class Effect(enum.Enum):
@@ -224,4 +225,4 @@ def digest_of(manifest: Manifest) -> str:
 
 def canonical_bytes(value: object) -> bytes:
     """RFC 8785 canonical JSON of a JSON value or a struct."""
-    return rfc8785.dumps(msgspec.to_builtins(value))
+    return canonical_json(msgspec.to_builtins(value))
