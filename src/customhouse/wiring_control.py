@@ -22,10 +22,10 @@ from customhouse.adapters.verifiers.development import DEVELOPMENT_ISSUER
 from customhouse.adapters.verifiers.tokens import TokenVerifier
 from customhouse.adapters.views.files import FileViews
 from customhouse.config.addresses import names_loopback, web_address
-from customhouse.config.definitions import definition_findings
 from customhouse.config.load import Loaded
 from customhouse.config.rules import control_url
 from customhouse.config.tree import Control
+from customhouse.config.writing import content_findings
 from customhouse.console.app import Guarded, OperatorsDoor, application
 from customhouse.console.operations import operations
 from customhouse.console.registryapi import registry_api
@@ -36,11 +36,9 @@ from customhouse.control.listing import Listing
 from customhouse.control.publishing import PROBLEMS, Publishing, unfit
 from customhouse.control.register import Register, Served, Terms
 from customhouse.control.tenants import Tenants
-from customhouse.core.content import Content, PolicyContent, ServerContent, stated
+from customhouse.core.content import Content, ServerContent
 from customhouse.core.limits import defects
-from customhouse.core.manifest import digest_of
 from customhouse.core.policy import PolicyInvalid
-from customhouse.core.policyrules import read_rules
 from customhouse.core.record import Record
 from customhouse.core.refusal import Refused
 from customhouse.core.review import DAY_SECONDS, Kind
@@ -293,17 +291,8 @@ def tenants_of(loaded: Loaded) -> dict[str, list[str]]:
 
 def findings_of(kind: Kind, name: str, content: Content) -> list[str]:
     """What is wrong with a content by itself, a sentence each."""
-    if isinstance(content, PolicyContent):
-        _, unreadable = read_rules({name: content.text})
-        return [str(finding) for finding in unreadable]
-    if not isinstance(content, ServerContent):
-        return []
-    findings = [str(finding) for finding in definition_findings(stated(content)["definition"], name)]
-    if content.pin is not None:
-        if content.pin.server != content.definition.name:
-            findings.append(f"The pin is of the server `{content.pin.server}`.")
-        if content.pin.digest != digest_of(content.pin.manifest):
-            findings.append("The digest of the pin is not that of its manifest.")
+    findings = [str(finding) for finding in content_findings((kind, name), content)]
+    if isinstance(content, ServerContent) and content.pin is not None:
         findings += defects(content.pin.manifest).refusals
     return findings
 

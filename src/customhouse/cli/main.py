@@ -3,6 +3,7 @@
 import click
 
 from customhouse import __version__
+from customhouse.cli.ascode import apply, drift, export_directory, plan
 from customhouse.cli.audit import audit
 from customhouse.cli.call import call
 from customhouse.cli.exports import export_endpoints
@@ -18,6 +19,8 @@ from customhouse.cli.servers import servers
 from customhouse.cli.settings import config, doctor
 from customhouse.cli.token import token
 
+registry.add_command(export_directory)
+
 
 @click.group()
 @click.version_option(__version__, prog_name="customhouse")
@@ -27,5 +30,5 @@ def main() -> None:
 
 for command in (serve, call, token, registry, servers, policy, audit, keys, config, schema, doctor, migrate, quickstart):
     main.add_command(command)
-for command in (export_endpoints, import_servers):
+for command in (plan, apply, drift, export_endpoints, import_servers):
     main.add_command(command)

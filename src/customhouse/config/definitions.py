@@ -114,12 +114,6 @@ def pin_bytes(pin: Pin) -> bytes:
     return canonical_bytes(msgspec.structs.replace(pin, manifest=in_order(pin.manifest))) + b"\n"
 
 
-def definition_findings(stated: Mapping[str, Any], name: str) -> tuple[Finding, ...]:
-    """What is wrong with a definition that did not come from a file, by the rules for files."""
-    written = read_document(json.dumps(stated).encode(), f"the definition of {name}", numbered=False)
-    return (*written.findings, *converted(written.root, ServerDefinition, DEFINITION_RULES).findings)
-
-
 def definition_files(servers: Path, shown: str) -> list[Path]:
     """The files of definitions in a directory, in name order. Raises `ConfigurationInvalid` for a directory that cannot be listed."""
     try:

@@ -14,7 +14,7 @@ from customhouse.config.findings import Finding, Place, found
 from customhouse.config.tree import Settings
 
 PREFIX = "CUSTOMHOUSE_"
-NOT_SETTINGS = frozenset({"CUSTOMHOUSE_DIR", "CUSTOMHOUSE_TOKEN", "CUSTOMHOUSE_URL"})
+NOT_SETTINGS = frozenset({"CUSTOMHOUSE_CONTROL_URL", "CUSTOMHOUSE_DIR", "CUSTOMHOUSE_TOKEN", "CUSTOMHOUSE_URL"})
 """Variables that the commands read: the deployment directory, and endpoint and token for `customhouse call`."""
 
 

@@ -117,6 +117,7 @@ def operations(register: Register, captures: Captures, evidence: Evidence, tenan
                 "limit": Query(Page, 200, "At most so many."),
             },
         ),
+        Operation("GET", "/drift", "drift", "How served servers differ from their pins.", shapes.Drift, bound.drift),
         Operation("GET", "/tenants", "listTenants", "The tenants.", shapes.Tenants, bound.tenants),
         Operation(
             "POST",
@@ -203,26 +204,10 @@ class _Bound:
 
     def capture(self, asked: Asked) -> shapes.Captured:
         name, number = server_of(asked)
-        looked = self._run(self._captures.look(asked.caller, name, number))
-        captured = looked.captured
-        changes = [
-            {
-                "kind": change.kind,
-                "name": change.name,
-                "grade": change.grade.value,
-                "paths": list(change.paths),
-                "blocked": (change.kind, change.name) in looked.blocked,
-            }
-            for change in looked.changes
-        ]
-        return shapes.Captured(
-            server=captured.server,
-            at=captured.at,
-            digest=captured.digest,
-            revision=captured.revision,
-            left_out=list(captured.left_out),
-            changes=changes,
-        )
+        return _captured(self._run(self._captures.look(asked.caller, name, number)))
+
+    def drift(self, asked: Asked) -> shapes.Drift:
+        return shapes.Drift(servers=[_captured(one) for one in self._captures.last_looks(asked.caller)])
 
     def propose_capture(self, asked: Asked) -> shapes.VersionShown:
         name, number = server_of(asked)
@@ -242,6 +227,28 @@ class _Bound:
 
     def audit(self, asked: Asked) -> shapes.Records:
         return shapes.Records(records=self._evidence.records(asked.caller, asked.query["limit"]))
+
+
+def _captured(looked: Looked) -> shapes.Captured:
+    captured = looked.captured
+    changes = [
+        {
+            "kind": change.kind,
+            "name": change.name,
+            "grade": change.grade.value,
+            "paths": list(change.paths),
+            "blocked": (change.kind, change.name) in looked.blocked,
+        }
+        for change in looked.changes
+    ]
+    return shapes.Captured(
+        server=captured.server,
+        at=captured.at,
+        digest=captured.digest,
+        revision=captured.revision,
+        left_out=list(captured.left_out),
+        changes=changes,
+    )
 
 
 def server_of(asked: Asked) -> tuple[str, int]:

@@ -169,6 +169,12 @@ class Captured(_Answer, frozen=True, kw_only=True):
     """Kind, name, grade, paths and whether the entry is blocked."""
 
 
+class Drift(_Answer, frozen=True, kw_only=True):
+    """What the last looks at served servers found."""
+
+    servers: list[Captured]
+
+
 class Inventory(_Answer, frozen=True, kw_only=True):
     """What there is, and what needs somebody's attention."""
 

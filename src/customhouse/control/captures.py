@@ -54,6 +54,8 @@ class _Watched:
     """Of the version."""
     early: asyncio.Event = field(default_factory=asyncio.Event)
     task: "asyncio.Task[None] | None" = None
+    looked: Looked | None = None
+    """What the last look found; None before the first."""
 
 
 class Captures:
@@ -131,11 +133,16 @@ class Captures:
                 log.warning("%s drifted; blocked until reviewed: %s", name, ", ".join(sorted(entry for _, entry in blocked)))
             self._blocked[name] = blocked
             self._say_blocked()
-        await self._settle(watched.definition, live, changes)
+        watched.looked = Looked(await self._settle(watched.definition, live, changes), changes, blocked)
 
     def _say_blocked(self) -> None:
         said = {name: sorted(entries) for name, entries in sorted(self._blocked.items()) if entries}
         self._views.block(msgspec.json.encode(said))
+
+    def last_looks(self, caller: Caller) -> list[Looked]:
+        """What the last look at each served server found, of those the operator may read."""
+        looked = [watched.looked for _, watched in sorted(self._watched.items()) if self._register.reads(caller, watched.definition.tenant)]
+        return [one for one in looked if one is not None]
 
     # On demand
 
