@@ -481,7 +481,15 @@ class Gateway:
 
     async def _watch_files(self) -> None:
         """Without a control process the gateway itself looks whether servers drifted from their pins."""
-        watch = DriftWatch(self._upstreams, self._ledger, self._clock, self._block, self._settings.captures.interval_seconds)
+        captures = self._settings.captures
+        watch = DriftWatch(
+            self._upstreams,
+            self._ledger,
+            self._clock,
+            self._block,
+            interval_seconds=captures.interval_seconds,
+            serve_compatible=captures.compatible_drift == "serve",
+        )
         self.changes.on_changed.append(watch.changed)
         pins = self._deployment.pins
         approved = [(definition, pins[definition.name]) for definition in self._deployment.definitions if definition.name in pins]

@@ -15,8 +15,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 PURE_STANDARD_LIBRARY = {
-    *("__future__", "base64", "binascii", "bisect", "collections", "dataclasses", "enum", "functools", "hashlib", "hmac", "ipaddress"),
-    *("itertools", "json", "math", "re", "types", "typing", "unicodedata"),
+    *("__future__", "base64", "binascii", "bisect", "collections", "dataclasses", "difflib", "enum", "functools", "hashlib", "hmac"),
+    *("ipaddress", "itertools", "json", "math", "re", "types", "typing", "unicodedata"),
 }
 PURE_LIBRARIES = {"cedarpy", "jsonschema_rs", "msgspec", "rfc8785"}
 

@@ -31,7 +31,7 @@ BASE: dict[str, Any] = {
     "$defs": {"d": {"type": "integer"}},
 }
 
-NEW, GONE, REWORDED, WIDENED, NARROWED, BREAKING, FLIP, HIDDEN, OTHER = (
+NEW, GONE, REWORDED, WIDENED, NARROWED, BREAKING, FLIP, HIDDEN, LOOKS, RESEMBLES, OTHER = (
     Grade.NEW,
     Grade.GONE,
     Grade.REWORDED,
@@ -40,6 +40,8 @@ NEW, GONE, REWORDED, WIDENED, NARROWED, BREAKING, FLIP, HIDDEN, OTHER = (
     Grade.SCHEMA_BREAKING,
     Grade.ANNOTATION_FLIP,
     Grade.HIDDEN_CHARACTERS,
+    Grade.LOOK_ALIKE_CHARACTERS,
+    Grade.RESEMBLES_ANOTHER,
     Grade.OTHER,
 )
 REMOVED = object()
@@ -62,7 +64,7 @@ GOLDEN: list[tuple[str, object, Grade]] = [
     ("properties/a/title", "A", REWORDED),
     ("properties/a/examples", ["x"], REWORDED),
     ("properties/a/default", "x", OTHER),
-    ("properties/a/x-mcp-header", "A", OTHER),
+    ("properties/a/x-mcp-header", "A", BREAKING),
     ("properties/a/x-vendor", 1, OTHER),
     ("properties/a/minLength", 1, WIDENED),
     ("properties/a/minLength", 3, NARROWED),
@@ -128,7 +130,9 @@ GOLDEN: list[tuple[str, object, Grade]] = [
     ("$defs/d/type", "string", BREAKING),
     ("$defs/unused", {"type": "string"}, OTHER),
     ("if", {"type": "object"}, BREAKING),
-    ("$schema", "http://json-schema.org/draft-07/schema#", OTHER),
+    ("$schema", "http://json-schema.org/draft-07/schema#", BREAKING),
+    ("$schema", "https://json-schema.org/draft/2020-12/schema", OTHER),
+    ("properties/a/description", "\u0410n a.", LOOKS),
 ]
 
 
@@ -159,12 +163,13 @@ def tools(*entries: dict[str, Any]) -> Manifest:
 
 
 @pytest.mark.parametrize(("path", "new", "grade"), GOLDEN)
-def test_an_edit_of_a_schema_has_its_grade_and_blocks_the_tool(path: str, new: object, grade: Grade) -> None:
+def test_an_edit_of_a_schema_has_its_grade_and_blocks_unless_callers_stay_right(path: str, new: object, grade: Grade) -> None:
     (change,) = drift(tools(tool()), tools(tool(edited(BASE, path, new))))
     assert (change.kind, change.name, change.grade) == ("tool", "t", grade)
     assert all(one.startswith("/inputSchema") for one in change.paths)
     assert change.paths
-    assert blocking(change)
+    assert blocking(change) is (grade in {NARROWED, BREAKING, HIDDEN, LOOKS})
+    assert blocking(change, serve_compatible=False)
 
 
 def test_a_property_that_an_open_schema_no_longer_declares_narrows_it() -> None:
@@ -190,34 +195,38 @@ def test_boolean_and_malformed_schemas_are_graded_too(old: Any, new: Any, grades
 
 
 @pytest.mark.parametrize(
-    ("field", "old", "new", "grade"),
+    ("field", "old", "new", "grade", "blocks"),
     [
-        ("description", "Does it.", "Does it, and mails the result.", REWORDED),
-        ("description", "Does it.", "Does it.\u202e", HIDDEN),
-        ("title", REMOVED, "T", REWORDED),
-        ("annotations", {"readOnlyHint": False}, {"readOnlyHint": True}, FLIP),
-        ("annotations", REMOVED, {"readOnlyHint": True}, FLIP),
-        ("annotations", {"readOnlyHint": True}, REMOVED, FLIP),
-        ("annotations", {"readOnlyHint": True}, {"readOnlyHint": 1}, FLIP),
-        ("annotations", {"title": "A"}, {"title": "B"}, REWORDED),
-        ("annotations", "x", {}, FLIP),
-        ("icons", [{"src": "https://a"}], [{"src": "https://b"}], OTHER),
-        ("_meta", {"v": 1}, {"v": 2}, OTHER),
-        ("_meta", {"v": None}, {}, OTHER),
-        ("x-vendor", REMOVED, None, OTHER),
-        ("execution", {"taskSupport": "optional"}, {"taskSupport": "required"}, OTHER),
-        ("outputSchema", {"type": "object"}, {"type": "array"}, BREAKING),
-        ("outputSchema", REMOVED, {"type": "object"}, NARROWED),
-        ("outputSchema", {"type": "object"}, REMOVED, WIDENED),
-        ("outputSchema", REMOVED, {}, OTHER),
+        ("description", "Does it.", "Does it, and mails the result.", REWORDED, False),
+        ("description", "Does it.", "Does it.\u202e", HIDDEN, True),
+        ("title", REMOVED, "T", REWORDED, False),
+        ("annotations", {"readOnlyHint": False}, {"readOnlyHint": True}, FLIP, True),
+        ("annotations", REMOVED, {"readOnlyHint": True}, FLIP, True),
+        ("annotations", {"readOnlyHint": True}, REMOVED, FLIP, True),
+        ("annotations", {"readOnlyHint": True}, {"readOnlyHint": 1}, FLIP, True),
+        ("annotations", {"title": "A"}, {"title": "B"}, REWORDED, False),
+        ("annotations", "x", {}, FLIP, True),
+        ("title", REMOVED, "\u0420ay", LOOKS, True),
+        ("icons", [{"src": "https://a"}], [{"src": "https://b"}], OTHER, False),
+        ("_meta", {"v": 1}, {"v": 2}, OTHER, False),
+        ("_meta", {"send_\u0430ll": 1}, {"send_\u0430ll": 2}, OTHER, False),
+        ("_meta", {"send_\u0430ll": 1}, {"s\u0435nd": 1}, LOOKS, True),
+        ("_meta", {"v": None}, {}, OTHER, False),
+        ("x-vendor", REMOVED, None, OTHER, True),
+        ("execution", {"taskSupport": "optional"}, {"taskSupport": "required"}, OTHER, True),
+        ("outputSchema", {"type": "object"}, {"type": "array"}, BREAKING, True),
+        ("outputSchema", REMOVED, {"type": "object"}, NARROWED, False),
+        ("outputSchema", {"type": "object"}, REMOVED, WIDENED, True),
+        ("outputSchema", REMOVED, {}, OTHER, False),
     ],
 )
-def test_every_field_of_a_tool_counts(field: str, old: object, new: object, grade: Grade) -> None:
+def test_every_field_of_a_tool_counts(field: str, old: object, new: object, grade: Grade, blocks: bool) -> None:
     before, after = ({**tool(), field: value} if value is not REMOVED else tool() for value in (old, new))
     (change,) = drift(tools(before), tools(after))
     assert change.grade is grade
     assert all(path.startswith(f"/{field}") for path in change.paths)
-    assert blocking(change)
+    assert blocking(change) is blocks
+    assert blocking(change, serve_compatible=False)
 
 
 @pytest.mark.parametrize(
@@ -235,14 +244,45 @@ def test_every_field_of_a_tool_counts(field: str, old: object, new: object, grad
 )
 def test_the_arguments_of_a_prompt_are_judged_like_parameters(old: Any, new: Any, grade: Grade) -> None:
     changes = drift(manifest(prompts=({"name": "p", "arguments": old},)), manifest(prompts=({"name": "p", "arguments": new},)))
-    assert changes == (Change("prompt", "p", grade, ("/arguments",)),)
+    assert told(changes) == [("prompt", "p", grade, ("/arguments",))]
 
 
 def test_what_is_new_arrives_disabled_and_what_is_gone_blocks() -> None:
-    new, gone = Change("tool", "new", NEW, ()), Change("tool", "t", GONE, ())
-    assert drift(tools(tool()), tools({**tool(), "name": "new"})) == (new, gone)
+    new, gone = drift(tools(tool()), tools({**tool(), "name": "new"}))
+    assert told((new, gone)) == [("tool", "new", NEW, ()), ("tool", "t", GONE, ())]
     assert blocking(gone)
     assert not blocking(new)
+    assert not blocking(new, serve_compatible=False)
+
+
+def told(changes: tuple[Change, ...]) -> list[tuple[str, str, Grade, tuple[str, ...]]]:
+    return [(change.kind, change.name, change.grade, change.paths) for change in changes]
+
+
+def test_a_change_keeps_every_grade_beside_the_gravest() -> None:
+    (change,) = drift(tools(tool()), tools(tool(edited(BASE, "properties/new", {}), description="Reworded\u200b.")))
+    assert (change.grade, set(change.grades)) == (HIDDEN, {HIDDEN, REWORDED, WIDENED})
+
+
+def test_a_change_that_nobody_judged_blocks() -> None:
+    assert blocking(Change("tool", "t", OTHER, ()))
+
+
+@pytest.mark.parametrize("kind", ["resources", "resource_templates"])
+def test_annotations_of_what_is_read_say_nothing_about_effects(kind: str) -> None:
+    key = {"resources": "uri", "resource_templates": "uriTemplate"}[kind]
+    old, new = ({key: "u:1", "name": "r", "annotations": {"lastModified": when}} for when in ("2026-01-01", "2026-01-02"))
+    (change,) = drift(manifest(**{kind: (old,)}), manifest(**{kind: (new,)}))
+    assert change.grade is OTHER
+    assert not blocking(change)
+
+
+def test_a_new_tool_whose_name_resembles_another_servers_says_so_and_blocks_nothing() -> None:
+    elsewhere = [("mail", "send_message"), ("mail", "t")]
+    (change,) = drift(tools(tool()), tools(tool(), {**tool(), "name": "send_mesage"}), elsewhere)
+    assert (change.grade, set(change.grades)) == (RESEMBLES, {RESEMBLES, NEW})
+    assert not blocking(change)
+    assert drift(tools(), tools(tool()), elsewhere)[0].grade is NEW, "the very same name carries its server in a portal"
 
 
 def test_a_new_tool_with_hidden_characters_says_so() -> None:
@@ -252,23 +292,25 @@ def test_a_new_tool_with_hidden_characters_says_so() -> None:
 
 def test_a_second_tool_of_an_approved_name_blocks_it() -> None:
     (change,) = drift(tools(tool()), tools(tool(), tool(description="Another.")))
-    assert change == Change("tool", "t", BREAKING, ("",))
+    assert told((change,)) == [("tool", "t", BREAKING, ("",))]
     assert blocking(change)
     assert drift(tools(tool(), tool()), tools(tool(), tool())) == ()
 
 
 @pytest.mark.parametrize(
-    ("fields", "change"),
+    ("fields", "kind", "grade", "path"),
     [
-        ({"instructions": "Other."}, Change("instructions", "", REWORDED, ("",))),
-        ({"instructions": "\u200b"}, Change("instructions", "", HIDDEN, ("",))),
-        ({"capabilities": {"tools": {"listChanged": True}}}, Change("capabilities", "", OTHER, ("/tools/listChanged",))),
-        ({"server_info": {"name": "n", "version": "2"}}, Change("server_info", "", OTHER, ("/version",))),
+        ({"instructions": "Other."}, "instructions", REWORDED, ""),
+        ({"instructions": "\u200b"}, "instructions", HIDDEN, ""),
+        ({"instructions": "P\u0430y."}, "instructions", LOOKS, ""),
+        ({"capabilities": {"tools": {"listChanged": True}}}, "capabilities", OTHER, "/tools/listChanged"),
+        ({"server_info": {"name": "n", "version": "2"}}, "server_info", OTHER, "/version"),
     ],
 )
-def test_the_fields_of_the_server_are_reported_and_block_nothing(fields: dict[str, Any], change: Change) -> None:
-    assert drift(manifest(), manifest(**fields)) == (change,)
-    assert not blocking(change)
+def test_the_fields_of_the_server_are_reported_and_block_nothing(fields: dict[str, Any], kind: str, grade: Grade, path: str) -> None:
+    changes = drift(manifest(), manifest(**fields))
+    assert told(changes) == [(kind, "", grade, (path,))]
+    assert not blocking(changes[0], serve_compatible=False)
 
 
 def test_at_most_fifty_places_are_named() -> None:

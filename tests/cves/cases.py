@@ -30,6 +30,7 @@ REGISTRY: Final = "importing servers from a registry"
 CONSOLE: Final = "pages for operators"
 INTROSPECTION: Final = "looking opaque tokens up at their issuer"
 BROKERING: Final = "credentials per caller at servers"
+GOLDEN_CALLS: Final = "replaying recorded calls against a server"
 PROXIES: Final = "a list of trusted proxies"
 
 GROUPS: Final[Mapping[str, Mapping[str, Case]]] = {
@@ -179,9 +180,35 @@ GROUPS: Final[Mapping[str, Mapping[str, Case]]] = {
             "Two people in turns on one connection keep their own lists, decisions and records.",
         ),
     },
+    "What a server says after it was approved": {
+        "Invariant Labs, 2025-04-01": Case(
+            "MCP clients",
+            "the description of a tool carried instructions that the model obeyed and nobody read",
+            "Clients see the approved words alone; what a reader cannot see, or takes for something else, blocks its entry and is shown "
+            "by number to the reviewer.",
+        ),
+        "Trail of Bits, 2025-04-29": Case(
+            "MCP clients",
+            "terminal escape codes hid parts of a description",
+            "Such entries are not served, and nothing of a server reaches a terminal as a control character.",
+        ),
+        "CF #5471": Case(
+            "ContextForge",
+            "ten tools that a server rewrote were served at once",
+            "New words reach nobody before a review. A tool on which callers cannot rely any more is blocked, a new one disabled.",
+        ),
+        "postmark-mcp 1.0.16": Case(
+            "postmark-mcp",
+            "a new release behind the same definition sent a copy of each mail to a stranger",
+            "",
+            GOLDEN_CALLS,
+        ),
+    },
     "Servers": {
         "CVE-2026-30856": Case(
-            "WeKnora", "an ambiguous name ran another server's tool", "Names are looked up, never split; two that meet are refused."
+            "WeKnora",
+            "an ambiguous name ran another server's tool",
+            "Names are looked up, never split; two that meet are refused; a new name that poses as another is shown to its reviewer.",
         ),
         "CVE-2026-34476": Case("SkyWalking MCP", "a request header chose the backend", "No header and no query chooses where a call goes."),
         "CVE-2026-26118": Case(

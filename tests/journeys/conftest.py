@@ -77,7 +77,7 @@ class Running:
 
 
 class Notes(Running):
-    """The quickstart's server of notes. `restart("--reworded")` makes the definition of `read_note` drift."""
+    """The quickstart's server of notes. `restart("--reworded")` changes the words of `read_note`, `restart("--demanding")` blocks it."""
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()

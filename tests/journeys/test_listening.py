@@ -79,7 +79,7 @@ def test_a_change_of_the_server_reaches_both_eras_and_the_end_of_the_gateway_too
     session = client.open_session()
     with client.listening() as modern, client.hearing(session) as legacy:
         assert next(modern)["method"] == "notifications/subscriptions/acknowledged"
-        notes.restart("--reworded")
+        notes.restart("--demanding")
         assert next(modern)["method"] == next(legacy)["method"] == "notifications/tools/list_changed"
         tools = client.ask("tools/list", session=session).json()["result"]["tools"]
         assert "notes__read_note" not in [tool["name"] for tool in tools]

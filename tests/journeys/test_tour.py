@@ -60,7 +60,7 @@ def test_the_client_configuration_names_the_endpoint_and_carries_the_token(print
 
 def test_the_tour_ends_by_itself_and_shows_every_command_above_its_result(tmp_path: Path) -> None:
     done = subprocess.run(
-        quickstart(tmp_path / "work", "--tour"), env=environment(), capture_output=True, text=True, timeout=60, check=False
+        quickstart(tmp_path / "work", "--tour"), env=environment(), capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     commands = [line for line in done.stdout.splitlines() if line.startswith("$ customhouse ")]
@@ -73,10 +73,17 @@ def test_the_tour_ends_by_itself_and_shows_every_command_above_its_result(tmp_pa
         "call",
         "servers",
         "call",
+        "call",
         "audit",
         "audit",
     ]
-    for outcome in ("[not_permitted]", "Kept 'plan'.", "read_note: widened", "[drifted]", "entries in 1 segments verified"):
+    for outcome in (
+        "[not_permitted]",
+        "Kept 'plan'.",
+        "(still served as approved)",
+        "[drifted]",
+        "entries in 1 segments verified",
+    ):
         assert outcome in done.stdout
 
 

@@ -142,6 +142,8 @@ AUTHORITY: Final = (
         tests=(
             "gateway/test_deciding.py::test_drift_blocks_and_hides_an_entry_until_it_is_reviewed",
             "control/test_snapshots.py::test_a_changed_or_missing_entry_is_blocked_and_an_unchanged_or_new_one_is_not",
+            "control/test_snapshots.py::test_an_entry_that_drifted_and_is_still_compatible_is_served_or_blocked_as_the_operator_wants",
+            "cves/test_turncoats.py::test_no_word_that_nobody_approved_reaches_a_client",
         ),
     ),
 )

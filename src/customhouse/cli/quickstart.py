@@ -43,8 +43,8 @@ _COMMAND = "customhouse"
 def quickstart(tour: bool, source: Path, work: Path) -> None:
     """Start a gateway with an example server, and print an endpoint, a token and lines to paste.
 
-    With --tour: list, an allowed read, a refused write, a granted write, a drifted tool that is blocked, the audit log; each command above
-    its result.
+    With --tour: list, an allowed read, a refused write, a granted write, a tool that drifts and is served as approved or
+    blocked, the audit log; each command above its result.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     example = Example(source, work.absolute())
@@ -175,21 +175,22 @@ class Tour:
             "Alice's own grant covers drafts", [*write[:-2], "title=draft", "text=Ship it.", 'tags=["draft"]'], self._alice, expect=0
         )
         self._step("The first write by somebody with a grant for it", write, self._bea, expect=0)
-        click.echo("\n== The server is replaced by one that describes read_note differently")
-        end(self._example.notes)
-        self._example.start_notes("--reworded")
-        self._step("What changed since it was approved", ["servers", "diff", "notes"], expect=1)
-        self._until_blocked()
+        self._replace_server("--reworded", "describes read_note differently", "served")
+        self._step("What changed since it was approved", ["servers", "diff", "notes", "--side-by-side"], expect=1)
+        self._step("Clients still see and call what was approved", ["call", "notes__read_note", "title=welcome"], self._alice, expect=0)
+        self._replace_server("--demanding", "demands one more parameter", "blocked")
         self._step("The drifted tool is blocked", ["call", "notes__read_note", "title=welcome"], self._alice, expect=1)
         self._step("What was written down", ["audit", "tail", "-n", "8"], expect=0)
         self._step("Nothing of it was changed", ["audit", "verify"], expect=0)
 
-    def _until_blocked(self) -> None:
-        """The gateway looks at the server once a second here."""
+    def _replace_server(self, option: str, difference: str, verdict: str) -> None:
+        """Wait until the gateway noticed; it looks at the server once a second here."""
+        click.echo(f"\n== The server is replaced by one that {difference}")
+        end(self._example.notes)
+        self._example.start_notes(option)
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            tail = self._example.run(["audit", "tail", "-n", "5"])
-            if "drifted" in tail.stdout:
+            if f", {verdict}" in self._example.run(["audit", "tail", "-n", "5", "--json"]).stdout:
                 return
             time.sleep(0.2)
         raise OSError("The gateway did not notice the changed definition.")

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,18 @@ from customhouse.adapters.sandboxes.trees import digest_of_tree, outward_links
 from customhouse.cli.display import line
 from customhouse.cli.failures import explained
 from customhouse.cli.settings import deployment_directory
+from customhouse.cli.sidebyside import side_by_side
 from customhouse.config.definitions import pin_path, write_pin
 from customhouse.config.load import load
 from customhouse.config.programs import installed_path
 from customhouse.control.changes import Changes
 from customhouse.control.snapshots import Capture, capture
-from customhouse.core.drift import Change, blocking, drift
+from customhouse.core.comparison import compared, compared_values
+from customhouse.core.drift import Change, drift, verdict
+from customhouse.core.entries import ENTRY_KINDS, SERVER_FIELDS, differing
 from customhouse.core.limits import defects
-from customhouse.core.manifest import Pin, ServerDefinition
+from customhouse.core.manifest import Manifest, Pin, ServerDefinition, digest_of
+from customhouse.core.merging import Named, merged
 from customhouse.wiring import Deployment, SystemClock, build_upstreams, read_deployment
 
 
@@ -74,18 +79,30 @@ def _row(definition: ServerDefinition, pin: Pin | None) -> dict[str, Any]:
 
 @servers.command()
 @click.argument("name")
+@click.option(
+    "--entry",
+    "entries",
+    multiple=True,
+    metavar="KIND:NAME",
+    help="Approve this entry alone (tool:read_note, prompt:..., resource:..., template:..., instructions, capabilities, server_info); "
+    "can be given several times.",
+)
 @deployment_directory
 @explained
-def pin(name: str, directory: Path) -> None:
+def pin(name: str, entries: tuple[str, ...], directory: Path) -> None:
     """Capture what a server offers now and approve it: write its pin.
 
-    Shows what changes against the pin before. Tools without a class in the definition stay invisible.
+    Shows what changes against the pin before. Tools without a class in the definition stay invisible. With --entry, everything else stays
+    as it was approved.
     """
     deployment, definition = _find(directory, name)
-    captured = _capture(deployment, definition)
     before = deployment.pins.get(name)
-    after = captured.pin(name)
-    _show(drift(before.manifest, after.manifest) if before else ())
+    if entries and before is None:
+        raise LookupError(f"{name} has no pin of which the rest could stay. Approve what it offers with `customhouse servers pin {name}`.")
+    chosen = frozenset(map(_named, entries))
+    captured = _capture(deployment, definition)
+    after = _taken_over(before, captured.pin(name), chosen) if before and chosen else captured.pin(name)
+    _show(deployment, definition, before.manifest if before else after.manifest, after.manifest)
     write_pin(pin_path(deployment.loaded.directory, deployment.settings, name), after)
     for sentence in captured.left_out:
         click.echo(line(f"left out: {sentence}"))
@@ -96,19 +113,38 @@ def pin(name: str, directory: Path) -> None:
     click.echo(f"pinned {name} {after.digest} ({len(after.manifest.tools)} tools, revision {after.revision})")
 
 
+def _named(entry: str) -> Named:
+    kind, _, name = entry.partition(":")
+    if (kind in ENTRY_KINDS and name) or (kind in SERVER_FIELDS and not name):
+        return kind, name
+    kinds = ", ".join([*[f"{known}:NAME" for known in sorted(ENTRY_KINDS)], *SERVER_FIELDS])
+    raise click.UsageError(line(f"{entry} is no entry of a manifest. Entries are written {kinds}."))
+
+
+def _taken_over(before: Pin, live: Pin, chosen: frozenset[Named]) -> Pin:
+    """The pin before with the chosen entries of now. Entries of two revisions cannot stand in one pin: it names one, and clients of
+    others get its entries translated from there."""
+    if before.revision != live.revision:
+        raise LookupError(
+            f"The pin was captured in revision {before.revision} and the server speaks {live.revision} now: approve the server as a whole."
+        )
+    manifest = merged(before.manifest, live.manifest, chosen)
+    return Pin(server=before.server, revision=before.revision, digest=digest_of(manifest), manifest=manifest)
+
+
 @servers.command()
 @click.argument("name")
+@click.option("--side-by-side", "beside", is_flag=True, help="Show each change in two columns: as approved, and as the server says now.")
 @deployment_directory
 @explained
-def diff(name: str, directory: Path) -> None:
+def diff(name: str, beside: bool, directory: Path) -> None:
     """Compare what a server offers now with its pin. Exit code 1 if anything changed."""
     deployment, definition = _find(directory, name)
     pinned = deployment.pins.get(name)
     if pinned is None:
         raise LookupError(f"{name} has no pin. Approve what it offers with `customhouse servers pin {name}`.")
-    changes = drift(pinned.manifest, _capture(deployment, definition).manifest)
-    _show(changes)
-    if changes:
+    live = _capture(deployment, definition).manifest
+    if _show(deployment, definition, pinned.manifest, live, beside=beside):
         raise SystemExit(1)
     click.echo(f"{name} offers what was approved: {pinned.digest}")
 
@@ -171,7 +207,42 @@ def _capture(deployment: Deployment, definition: ServerDefinition) -> Capture:
     return asyncio.run(run())
 
 
-def _show(changes: tuple[Change, ...]) -> None:
+def _show(deployment: Deployment, definition: ServerDefinition, pinned: Manifest, live: Manifest, *, beside: bool = False) -> bool:
+    """Print what changed, and say whether anything did."""
+    changes = drift(pinned, live, _elsewhere(deployment, definition))
+    rows = {(pair.kind, pair.name): compared(pair) for pair in differing(pinned, live)} if beside else {}
+    serves = deployment.settings.captures.compatible_drift == "serve"
     for change in changes:
-        verdict = "blocked until reviewed" if blocking(change) else "still served as approved"
-        click.echo(line(f"{change.kind} {change.name}: {change.grade.value} ({verdict})  {' '.join(change.paths)}"))
+        grades = " ".join(sorted(grade.value for grade in change.grades))
+        becomes = _BECOMES[verdict(change, serve_compatible=serves)]
+        entry = f"{change.kind} {change.name}".rstrip()
+        click.echo(line(f"{entry}: {grades}, {change.compatibility.value} ({becomes})  {' '.join(change.paths)}"))
+        if beside:
+            table = rows.get((change.kind, change.name)) or compared_values(_field(pinned, change), _field(live, change))
+            for text in side_by_side(table, shutil.get_terminal_size().columns):
+                click.echo(text)
+    return bool(changes)
+
+
+_BECOMES = {
+    "blocked": "blocked until reviewed",
+    "served": "still served as approved",
+    "disabled": "disabled until reviewed",
+}
+"""The verdicts of `core.drift` in a sentence for the operator."""
+
+
+def _field(manifest: Manifest, change: Change) -> Any:
+    """What a manifest says of the server itself."""
+    return getattr(manifest, change.kind, None)
+
+
+def _elsewhere(deployment: Deployment, definition: ServerDefinition) -> list[tuple[str, str]]:
+    """The tools of the tenant's other servers, with which a new name is compared."""
+    tenants = {one.name: one.tenant for one in deployment.definitions}
+    return [
+        (server, str(tool["name"]))
+        for server, pin in deployment.pins.items()
+        if server != definition.name and tenants.get(server) == definition.tenant
+        for tool in pin.manifest.tools
+    ]

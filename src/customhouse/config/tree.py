@@ -193,10 +193,13 @@ class LedgerLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class Captures(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How often the gateway looks whether servers still offer what was approved."""
+    """How often the gateway looks whether servers still offer what was approved, and what a compatible change leads to."""
 
     interval_seconds: Seconds = 300.0
     """Between two looks at one server, give or take a tenth. 300 s finds a changed definition within five minutes, at 12 looks an hour."""
+    compatible_drift: Literal["serve", "block"] = "serve"
+    """What becomes of an approved entry that its server changed so that callers of the approved one are still right. `serve`: clients \
+keep seeing the approved words, and calls fit the approved schema. `block`: any change blocks, for those who rather lose a tool."""
 
 
 class RegistryApi(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from customhouse.core.drift import Change, blocking, drift
+from customhouse.core.drift import Change, blocking, drift, verdict
 from customhouse.core.limits import defects
 from customhouse.core.manifest import Era, Manifest, Pin, ServerDefinition, digest_of, in_order
 from customhouse.core.permit import Errand, Purpose
@@ -157,14 +157,18 @@ Block = Callable[[str, frozenset[tuple[str, str]]], None]
 
 
 class DriftWatch:
-    """Captures every server now and then and blocks what no longer is what was approved."""
+    """Captures every server now and then and blocks what callers of the approved entry cannot rely on any more."""
 
-    def __init__(self, sources: Sources, ledger: Ledger, clock: Clock, block: Block, interval_seconds: float) -> None:
+    def __init__(
+        self, sources: Sources, ledger: Ledger, clock: Clock, block: Block, *, interval_seconds: float, serve_compatible: bool
+    ) -> None:
         self._sources = sources
         self._ledger = ledger
         self._clock = clock
         self._block = block
         self._interval_seconds = interval_seconds
+        self._serve_compatible = serve_compatible
+        self._names: Mapping[str, frozenset[tuple[str, str]]] = {}
         self._early: dict[str, asyncio.Event] = {}
 
     def changed(self, server: str, kind: str) -> None:
@@ -174,9 +178,17 @@ class DriftWatch:
 
     async def run(self, approved: Sequence[tuple[ServerDefinition, Pin]]) -> None:
         """Look at every server once and then again and again, each after its own jittered pause. Ends by cancellation."""
+        self.know(approved)
         async with asyncio.TaskGroup() as group:
             for definition, pin in approved:
                 group.create_task(self._watch(definition, pin))
+
+    def know(self, approved: Sequence[tuple[ServerDefinition, Pin]]) -> None:
+        """The tools of each tenant's servers, with which new names are compared. One tenant hears nothing of another's."""
+        names: dict[str, set[tuple[str, str]]] = {}
+        for definition, pin in approved:
+            names.setdefault(definition.tenant, set()).update((definition.name, str(tool["name"])) for tool in pin.manifest.tools)
+        self._names = {tenant: frozenset(known) for tenant, known in names.items()}
 
     async def _watch(self, definition: ServerDefinition, pin: Pin) -> None:
         early = self._early[definition.name] = asyncio.Event()
@@ -197,9 +209,11 @@ class DriftWatch:
         except Refused as refused:
             await self._record(definition, pin, refused.reason.name, refused.note)
             return
-        changes = drift(pin.manifest, live.manifest)
-        self._block(definition.name, blocked_by(changes))
-        await self._record(definition, pin, "drifted" if changes else "unchanged", summary(changes))
+        elsewhere = [(server, name) for server, name in self._names.get(definition.tenant, ()) if server != definition.name]
+        changes = drift(pin.manifest, live.manifest, elsewhere)
+        self._block(definition.name, blocked_by(changes, serve_compatible=self._serve_compatible))
+        note = summary(changes, serve_compatible=self._serve_compatible)
+        await self._record(definition, pin, "drifted" if changes else "unchanged", note)
 
     async def _record(self, definition: ServerDefinition, pin: Pin, outcome: str, note: str) -> None:
         record = Record(
@@ -223,11 +237,15 @@ def _jitter() -> float:
     return random.uniform(0.9, 1.1)  # noqa: S311 - no secret
 
 
-def blocked_by(changes: Sequence[Change]) -> frozenset[tuple[str, str]]:
+def blocked_by(changes: Sequence[Change], *, serve_compatible: bool) -> frozenset[tuple[str, str]]:
     """Kind and name of each pinned entry that may not be called until somebody reviews it."""
-    return frozenset((change.kind, change.name) for change in changes if blocking(change))
+    return frozenset((change.kind, change.name) for change in changes if blocking(change, serve_compatible=serve_compatible))
 
 
-def summary(changes: Sequence[Change]) -> str:
-    """One line for a record."""
-    return "; ".join(f"{change.kind} {change.name}: {change.grade.value}" for change in changes)
+def summary(changes: Sequence[Change], *, serve_compatible: bool) -> str:
+    """One line for a record: what changed, what that means to callers, and what becomes of the entry."""
+    return "; ".join(
+        f"{change.kind} {change.name}: {change.grade.value}, {change.compatibility.value}, "
+        f"{verdict(change, serve_compatible=serve_compatible)}"
+        for change in changes
+    )

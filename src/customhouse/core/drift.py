@@ -5,23 +5,31 @@ that changes after approval is how tools are poisoned, threat class T2). What ca
 keys, of entries, of a prompt's arguments, and of the schema lists that are sets (`required`, `enum`, `type`, `anyOf`, `oneOf`, `allOf`),
 and the spelling of a number (1 and 1.0, RFC 8785).
 
-Any change of an approved entry blocks it until it is approved again, a compatible one too: the words are what a model obeys, and a
-parameter that nobody reviewed is where data leaves. The grade tells the reviewer what kind of change it is. New entries arrive disabled and
-block nothing; the server's own fields are served from the pin and block nothing.
+What a change means is said twice. Its grades tell a reviewer what kind of change it is; its compatibility tells whether callers of the
+approved entry are still right. Compatible drift blocks nothing: clients keep seeing the approved words, calls are judged by the approved
+schema, and the server's new words reach nobody before a review (decision 017). Incompatible drift blocks the entry, and so do grades that
+say that somebody may be deceived. New entries arrive disabled and block nothing; the server's own fields are served from the pin and block
+nothing.
 
 Both manifests have canonical forms: a captured one has once `limits.defects` took out what has none.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from customhouse.core.compatibility import Compatibility, as_schema, entries_compatibility, field_compatibility
+from customhouse.core.confusable import posing_in
+from customhouse.core.entries import ENTRY_KINDS, SERVER_FIELDS, Pair, differing
+from customhouse.core.equality import same
 from customhouse.core.hidden import hidden_in
-from customhouse.core.manifest import Manifest, canonical_bytes
+from customhouse.core.manifest import Manifest
 from customhouse.core.pointer import below
-from customhouse.core.schemadrift import Grade, in_canonical_order, schema_grades
+from customhouse.core.resemblance import Elsewhere
+from customhouse.core.schemadrift import Grade, schema_grades
+from customhouse.core.texts import is_plain
 
-__all__ = ["Change", "Grade", "blocking", "drift"]
+__all__ = ["Change", "Grade", "blocking", "drift", "verdict"]
 
 _MAX_PATHS = 50
 
@@ -38,82 +46,83 @@ class Change:
     """The gravest of everything that changed."""
     paths: tuple[str, ...]
     """JSON pointers into the entry, sorted, at most 50; an array that changed is one path."""
+    grades: frozenset[Grade] = frozenset()
+    """Everything that changed, the gravest among it."""
+    compatibility: Compatibility = Compatibility.MAJOR
+    """What it means to those who call. Unless somebody judged it, the worst."""
 
 
-_PARTS: Final = (
-    ("tool", "tools", "name"),
-    ("prompt", "prompts", "name"),
-    ("resource", "resources", "uri"),
-    ("template", "resource_templates", "uriTemplate"),
-)
-_ENTRY_KINDS: Final = frozenset(kind for kind, _, _ in _PARTS)
+def drift(pinned: Manifest, live: Manifest, elsewhere: Iterable[tuple[str, str]] = ()) -> tuple[Change, ...]:
+    """The changes, by kind and name; empty if the server says what was approved.
+
+    `elsewhere` holds server and name of the tools that other servers have: a new tool is graded `resembles_another` if a reader could take
+    it for one of those.
+    """
+    pairs = list(differing(pinned, live))
+    names = Elsewhere(elsewhere if any(pair.kind == "tool" and not pair.old for pair in pairs) else ())
+    fields = [change for field in SERVER_FIELDS for change in _field(field, getattr(pinned, field), getattr(live, field))]
+    return (*[_entry(pair, names) for pair in pairs], *fields)
 
 
-def drift(pinned: Manifest, live: Manifest) -> tuple[Change, ...]:
-    """The changes, by kind and name; empty if the server says what was approved."""
-    changes: list[Change] = []
-    for kind, part, key in _PARTS:
-        changes.extend(_entries(kind, _by_name(kind, getattr(pinned, part), key), _by_name(kind, getattr(live, part), key)))
-    for kind in ("instructions", "capabilities", "server_info"):
-        changes.extend(_field(kind, getattr(pinned, kind), getattr(live, kind)))
-    return tuple(changes)
+def blocking(change: Change, *, serve_compatible: bool = True) -> bool:
+    """Whether calls must be refused until somebody approved the change. With `serve_compatible` off, every change of an approved entry."""
+    if change.kind not in ENTRY_KINDS or Grade.NEW in change.grades | {change.grade}:
+        return False
+    deceives = not _DECEIVING.isdisjoint(change.grades | {change.grade})
+    return deceives or change.compatibility is Compatibility.MAJOR or not serve_compatible
 
 
-def blocking(change: Change) -> bool:
-    """Whether calls must be refused until somebody approved the change."""
-    return change.kind in _ENTRY_KINDS and change.grade is not Grade.NEW
+def verdict(change: Change, *, serve_compatible: bool = True) -> str:
+    """What becomes of the entry until somebody reviews the change: `blocked`, `served` as approved, or `disabled` since it is new."""
+    if change.kind in ENTRY_KINDS and Grade.NEW in change.grades | {change.grade}:
+        return "disabled"
+    return "blocked" if blocking(change, serve_compatible=serve_compatible) else "served"
 
 
-_Named = dict[str, list[dict[str, Any]]]
+_DECEIVING: Final = frozenset({Grade.HIDDEN_CHARACTERS, Grade.LOOK_ALIKE_CHARACTERS, Grade.ANNOTATION_FLIP})
+"""Grades that block whatever they mean to callers: somebody may be led to believe what is not so."""
 
 
-def _by_name(kind: str, entries: tuple[dict[str, Any], ...], key: str) -> _Named:
-    """Entries by name, in canonical order; more than one under a name only if the server broke the rules."""
-    named: _Named = {}
-    for entry in sorted([_canonical_entry(kind, entry) for entry in entries], key=canonical_bytes):
-        named.setdefault(str(entry.get(key)), []).append(entry)
-    return named
+def _entry(pair: Pair, names: Elsewhere) -> Change:
+    compatibility = entries_compatibility(pair.kind, pair.old, pair.new)
+    if not pair.old or not pair.new:
+        grades = {Grade.GONE if pair.old else Grade.NEW, *_newly_unseen((), pair.new)}
+        if pair.kind == "tool" and not pair.old and names.resembling(pair.name):
+            grades.add(Grade.RESEMBLES_ANOTHER)
+        return _change(pair.kind, pair.name, grades, (), compatibility)
+    if len(pair.old) > 1 or len(pair.new) > 1:
+        return _change(pair.kind, pair.name, {Grade.SCHEMA_BREAKING, *_newly_unseen(pair.old, pair.new)}, ("",), compatibility)
+    (old,), (new,) = pair.old, pair.new
+    return _change(pair.kind, pair.name, _grades(pair.kind, old, new), tuple(_differences(old, new))[:_MAX_PATHS], compatibility)
 
 
-def _canonical_entry(kind: str, entry: dict[str, Any]) -> dict[str, Any]:
-    """The entry with everything in order whose order says nothing."""
-    ordered = {field: in_canonical_order(value) if field in _SCHEMAS else value for field, value in entry.items()}
-    if kind == "prompt" and isinstance(ordered.get("arguments"), list):
-        ordered["arguments"] = sorted(ordered["arguments"], key=canonical_bytes)
-    return ordered
-
-
-def _entries(kind: str, pinned: _Named, live: _Named) -> Iterator[Change]:
-    for name in sorted(pinned.keys() | live.keys()):
-        old, new = pinned.get(name, []), live.get(name, [])
-        if not old or not new:
-            yield Change(kind, name, _worst({Grade.GONE if old else Grade.NEW, *_newly_hidden([], new)}), ())
-        elif len(old) > 1 or len(new) > 1:
-            if not _same(old, new):
-                yield Change(kind, name, Grade.SCHEMA_BREAKING, ("",))
-        elif not _same(old[0], new[0]):
-            yield Change(kind, name, _worst(_grades(old[0], new[0])), tuple(_differences(old[0], new[0]))[:_MAX_PATHS])
+def _change(kind: str, name: str, grades: set[Grade], paths: tuple[str, ...], compatibility: Compatibility) -> Change:
+    return Change(kind, name, min(grades, key=_GRAVITY.index), paths, frozenset(grades), compatibility)
 
 
 def _field(kind: str, old: Any, new: Any) -> Iterator[Change]:
-    if not _same(old, new):
-        grade = Grade.REWORDED if isinstance(old, str) else Grade.OTHER
-        yield Change(kind, "", _worst({grade, *_newly_hidden(old, new)}), tuple(_differences(old, new))[:_MAX_PATHS])
+    if not same(old, new):
+        grades = {Grade.REWORDED if isinstance(old, str) else Grade.OTHER, *_newly_unseen(old, new)}
+        yield _change(kind, "", grades, tuple(_differences(old, new))[:_MAX_PATHS], field_compatibility(kind, old, new))
 
 
-def _grades(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[Grade]:
+def _grades(kind: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> set[Grade]:
     """What kinds of change there are between two entries of one name."""
-    grades = _newly_hidden(old, new)
+    grades = _newly_unseen(old, new)
     for field in old.keys() | new.keys():
         before, after = old.get(field), new.get(field)
-        if (field in old) != (field in new) or not _same(before, after):
-            grades |= _FIELD_GRADES.get(field, _other)(before, after)
+        if (field in old) != (field in new) or not same(before, after):
+            judge = _of_content if field == "annotations" and kind in _CONTENT else _FIELD_GRADES.get(field, _other)
+            grades |= judge(before, after)
     return grades
 
 
-def _newly_hidden(old: Any, new: Any) -> set[Grade]:
-    """Hidden characters that were not approved where they stand."""
-    return {Grade.HIDDEN_CHARACTERS} if set(hidden_in(new)) - set(hidden_in(old)) else set()
+def _newly_unseen(old: Any, new: Any) -> set[Grade]:
+    """Characters that were not approved where they stand and that a reader does not see, or sees as others."""
+    if is_plain(new):
+        return set()
+    grades = {Grade.HIDDEN_CHARACTERS} if set(hidden_in(new)) - set(hidden_in(old)) else set()
+    return grades | ({Grade.LOOK_ALIKE_CHARACTERS} if set(posing_in(new)) - set(posing_in(old)) else set())
 
 
 def _other(_: Any, __: Any) -> set[Grade]:
@@ -132,26 +141,22 @@ def _schema(old: Any, new: Any) -> set[Grade]:
 def _annotations(old: Any, new: Any) -> set[Grade]:
     """A display title is a text; every other annotation says something about the effect of the tool."""
     without = [{key: value for key, value in one.items() if key != "title"} if isinstance(one, dict) else one for one in (old, new)]
-    return {Grade.REWORDED if _same(without[0] or {}, without[1] or {}) else Grade.ANNOTATION_FLIP}
+    return {Grade.REWORDED if same(without[0] or {}, without[1] or {}) else Grade.ANNOTATION_FLIP}
+
+
+_CONTENT: Final = frozenset({"resource", "template"})
+
+
+def _of_content(_: Any, __: Any) -> set[Grade]:
+    """Annotations of a resource say for whom it is and how fresh, nothing about effects."""
+    return {Grade.OTHER}
 
 
 def _arguments(old: Any, new: Any) -> set[Grade]:
     """A prompt's arguments, judged as the schema they amount to."""
-    return schema_grades(_as_schema(old), _as_schema(new)) or {Grade.OTHER}
+    return schema_grades(as_schema(old), as_schema(new)) or {Grade.OTHER}
 
 
-def _as_schema(arguments: Any) -> Any:
-    named = [one for one in arguments or [] if isinstance(one, dict)] if isinstance(arguments, list | None) else []
-    return {
-        "properties": {
-            str(one.get("name")): {key: value for key, value in one.items() if key not in {"name", "required"}} for one in named
-        },
-        "required": [str(one.get("name")) for one in named if one.get("required") is True],
-        "additionalProperties": False,
-    }
-
-
-_SCHEMAS: Final = frozenset({"inputSchema", "outputSchema"})
 _FIELD_GRADES: Final[Mapping[str, Callable[[Any, Any], set[Grade]]]] = {
     "title": _reworded,
     "description": _reworded,
@@ -164,6 +169,8 @@ _FIELD_GRADES: Final[Mapping[str, Callable[[Any, Any], set[Grade]]]] = {
 
 _GRAVITY: Final = (
     Grade.HIDDEN_CHARACTERS,
+    Grade.LOOK_ALIKE_CHARACTERS,
+    Grade.RESEMBLES_ANOTHER,
     Grade.SCHEMA_BREAKING,
     Grade.GONE,
     Grade.ANNOTATION_FLIP,
@@ -176,19 +183,6 @@ _GRAVITY: Final = (
 """Gravest first."""
 
 
-def _worst(grades: set[Grade]) -> Grade:
-    return min(grades, key=_GRAVITY.index)
-
-
-def _same(old: Any, new: Any) -> bool:
-    """Equality of JSON values as RFC 8785 writes them: 1 is 1.0, and true is not 1."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        return old.keys() == new.keys() and all(_same(value, new[key]) for key, value in old.items())
-    if isinstance(old, list | tuple) and isinstance(new, list | tuple):
-        return len(old) == len(new) and all(map(_same, old, new))
-    return isinstance(old, bool) is isinstance(new, bool) and bool(old == new)
-
-
 def _differences(old: Any, new: Any, pointer: str = "") -> Iterator[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
@@ -196,5 +190,5 @@ def _differences(old: Any, new: Any, pointer: str = "") -> Iterator[str]:
                 yield below(pointer, key)
             else:
                 yield from _differences(old[key], new[key], below(pointer, key))
-    elif not _same(old, new):
+    elif not same(old, new):
         yield pointer

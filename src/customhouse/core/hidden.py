@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 from unicodedata import category
 
-from customhouse.core.pointer import below
+from customhouse.core.texts import texts_in
 
 _SUSPECT = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5\u180b-\u180f"
@@ -29,27 +29,25 @@ _CASELESS = frozenset({"Lo", "Mn", "Mc"})
 
 def hidden_character(text: str) -> str | None:
     """The first hidden character of a text as `U+202E`, or None."""
-    if text.isascii() and text.isprintable():
-        return None
-    for found in _SUSPECT.finditer(text):
-        if not _belongs(text, found.start()):
-            return f"U+{ord(found[0]):04X}"
+    for at in hidden_places(text):
+        return f"U+{ord(text[at]):04X}"
     return None
 
 
-def hidden_in(value: Any, pointer: str = "") -> Iterator[tuple[str, str]]:
+def hidden_places(text: str) -> Iterator[int]:
+    """Where in a text the hidden characters stand."""
+    if text.isascii() and text.isprintable():
+        return
+    for found in _SUSPECT.finditer(text):
+        if not _belongs(text, found.start()):
+            yield found.start()
+
+
+def hidden_in(value: Any) -> Iterator[tuple[str, str]]:
     """(JSON pointer, character) for every string of a JSON value that hides something, keys included."""
-    if isinstance(value, str):
-        if found := hidden_character(value):
+    for pointer, text in texts_in(value):
+        if found := hidden_character(text):
             yield pointer, found
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            if found := hidden_character(key):
-                yield below(pointer, key), found
-            yield from hidden_in(inner, below(pointer, key))
-    elif isinstance(value, list | tuple):
-        for index, inner in enumerate(value):
-            yield from hidden_in(inner, below(pointer, index))
 
 
 def _belongs(text: str, at: int) -> bool:

@@ -3,13 +3,16 @@
 One row per keyword. `widened`: every value that fitted still fits, and more do. `narrowed`: values that fitted no longer do.
 `schema_breaking`: what was built for the old schema is wrong for the new one (a parameter that must now be given, one that is gone, another
 type). For an output schema the same words speak of the values that the server may send. The judgement is by keyword, so it can be graver
-than the logic of the whole schema would demand, and is advice to a reviewer.
+than the logic of the whole schema would demand, never milder: what is only widened accepts whatever had been accepted, if it is looked at
+where a wider part makes the whole wider (`core.compatibility` sorts out the schemas in which that is not so). One convention stands beside
+the logic: a parameter that an open schema names anew widens it, and one that it no longer names narrows it.
 """
 
 import enum
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from customhouse.core.equality import same
 from customhouse.core.manifest import canonical_bytes
 from customhouse.core.subschemas import KEYWORDS, Shape
 
@@ -27,6 +30,10 @@ class Grade(enum.Enum):
     ANNOTATION_FLIP = "annotation_flip"
     HIDDEN_CHARACTERS = "hidden_characters"
     """The change brings in characters that a reader does not see."""
+    LOOK_ALIKE_CHARACTERS = "look_alike_characters"
+    """The change brings in words whose letters pose as others."""
+    RESEMBLES_ANOTHER = "resembles_another"
+    """A new name that a reader takes for the name of another server's tool."""
     OTHER = "other"
 
 
@@ -64,15 +71,21 @@ def _are_names(value: Any) -> bool:
 
 def schema_grades(old: Any, new: Any) -> Grades:
     """What kinds of change there are between two schemas; none if they are equal but for order."""
-    if _same(old, new):
+    return _grades(in_canonical_order(old), in_canonical_order(new))
+
+
+def _grades(old: Any, new: Any) -> Grades:
+    """The same for schemas in canonical order."""
+    if same(old, new):
         return set()
     if not isinstance(old, dict) or not isinstance(new, dict):
         return _boolean(old, new)
     grades = _values_listed(old, new)
     for keyword in (old.keys() | new.keys()) - {"enum", "const"}:
         before, after = old.get(keyword, _ABSENT), new.get(keyword, _ABSENT)
-        if before is _ABSENT or after is _ABSENT or not _same(before, after):
-            grades |= _properties(before, after, new) if keyword == "properties" else _RULES.get(keyword, _other)(before, after)
+        if before is _ABSENT or after is _ABSENT or not same(before, after):
+            beside = _BESIDE.get(keyword)
+            grades |= beside(old, new) if beside else _RULES.get(keyword, _other)(before, after)
     return grades
 
 
@@ -83,19 +96,15 @@ class _Absent:
 _ABSENT: Final = _Absent()
 
 
-def _same(old: Any, new: Any) -> bool:
-    return canonical_bytes(in_canonical_order(old)) == canonical_bytes(in_canonical_order(new))
-
-
 def _boolean(old: Any, new: Any) -> Grades:
     """`true` allows anything and is what an absent schema means; `false` allows nothing."""
     if old is False or new is True:
         return {Grade.WIDENED}
     if old is True and isinstance(new, dict):
-        return schema_grades({}, new)
+        return _grades({}, new)
     if new is False or old is True:
         return {Grade.NARROWED}
-    return schema_grades(old, {}) if new is True else {Grade.SCHEMA_BREAKING}
+    return _grades(old, {}) if new is True else {Grade.SCHEMA_BREAKING}
 
 
 def _values_listed(old: Mapping[str, Any], new: Mapping[str, Any]) -> Grades:
@@ -109,9 +118,11 @@ def _values_listed(old: Mapping[str, Any], new: Mapping[str, Any]) -> Grades:
 
 
 def _listed(schema: Mapping[str, Any]) -> frozenset[bytes] | None:
-    if "const" in schema:
-        return frozenset({canonical_bytes(schema["const"])})
-    return frozenset(map(canonical_bytes, schema["enum"])) if isinstance(schema.get("enum"), list) else None
+    listed = frozenset(map(canonical_bytes, schema["enum"])) if isinstance(schema.get("enum"), list) else None
+    if "const" not in schema:
+        return listed
+    constant = frozenset({canonical_bytes(schema["const"])})
+    return constant if listed is None else constant & listed
 
 
 def _as_sets(before: frozenset[Any], after: frozenset[Any]) -> Grades:
@@ -120,15 +131,63 @@ def _as_sets(before: frozenset[Any], after: frozenset[Any]) -> Grades:
     return {Grade.NARROWED if after < before else Grade.SCHEMA_BREAKING}
 
 
-def _properties(before: Any, after: Any, new: Mapping[str, Any]) -> Grades:
-    old_ones, new_ones = _object(before), _object(after)
+def _properties(old: Mapping[str, Any], new: Mapping[str, Any]) -> Grades:
+    old_ones, new_ones = _object(old.get("properties")), _object(new.get("properties"))
     grades: Grades = set()
-    if new_ones.keys() - old_ones.keys():
-        grades.add(Grade.WIDENED)
+    for name in new_ones.keys() - old_ones.keys():
+        grades |= {Grade.WIDENED} | _named_anew(old, new_ones[name])
     if old_ones.keys() - new_ones.keys():
-        closed = new.get("additionalProperties") is False or new.get("unevaluatedProperties") is False
-        grades.add(Grade.SCHEMA_BREAKING if closed else Grade.NARROWED)
-    return grades.union(*[schema_grades(old_ones[name], new_ones[name]) for name in old_ones.keys() & new_ones.keys()])
+        grades.add(Grade.SCHEMA_BREAKING if _closed(new) else Grade.NARROWED)
+    return grades.union(*[_grades(old_ones[name], new_ones[name]) for name in old_ones.keys() & new_ones.keys()])
+
+
+def _named_anew(old: Mapping[str, Any], named: Any) -> Grades:
+    """A member that had no name of its own may have had a schema, by a pattern or by what holds for all others."""
+    others = old.get("additionalProperties")
+    grades = _grades(others, named) if isinstance(others, dict) else set()
+    return grades | ({Grade.NARROWED} if _object(old.get("patternProperties")) else set())
+
+
+def _closed(schema: Mapping[str, Any]) -> bool:
+    return schema.get("additionalProperties") is False or schema.get("unevaluatedProperties") is False
+
+
+def _patterns(old: Mapping[str, Any], new: Mapping[str, Any]) -> Grades:
+    """A pattern that goes frees what it matched, or hands it over to what holds for all other members."""
+    gone = _object(old.get("patternProperties")).keys() - _object(new.get("patternProperties")).keys()
+    handed_over = bool(gone) and new.get("additionalProperties", True) is not True
+    grades = _conditional_map(old.get("patternProperties", _ABSENT), new.get("patternProperties", _ABSENT))
+    return grades | ({Grade.SCHEMA_BREAKING} if handed_over else set())
+
+
+_STRICTER: Final = {Grade.NARROWED, Grade.SCHEMA_BREAKING}
+
+
+def _elements(keyword: str, rest: str) -> Callable[[Mapping[str, Any], Mapping[str, Any]], Grades]:
+    """A position that goes hands its element over to what holds for the rest."""
+
+    def judge(old: Mapping[str, Any], new: Mapping[str, Any]) -> Grades:
+        before, after = old.get(keyword, _ABSENT), new.get(keyword, _ABSENT)
+        grades = (_inner if keyword == "items" else _positions)(before, after)
+        if isinstance(before, list) and (after is _ABSENT or isinstance(after, list)):
+            kept = len(after) if isinstance(after, list) else 0
+            grades = grades.union(*[_grades(position, new.get(rest, True)) & _STRICTER for position in before[kept:]])
+        return grades
+
+    return judge
+
+
+def _contains(old: Mapping[str, Any], new: Mapping[str, Any]) -> Grades:
+    """Absent, it asks for nothing; `{}` asks for an element. With an upper bound, what fits more elements lets fewer arrays pass."""
+    if "contains" not in old or "contains" not in new:
+        return {Grade.WIDENED if "contains" in old else Grade.NARROWED}
+    grades = _grades(old["contains"], new["contains"]) or {Grade.OTHER}
+    return {Grade.SCHEMA_BREAKING} if "maxContains" in new and Grade.WIDENED in grades else grades
+
+
+def _min_contains(old: Mapping[str, Any], new: Mapping[str, Any]) -> Grades:
+    """Absent, it is 1."""
+    return _lower_bound(old.get("minContains", 1), new.get("minContains", 1))
 
 
 def _object(value: Any) -> Mapping[str, Any]:
@@ -145,6 +204,23 @@ def _reworded(_: Any, __: Any) -> Grades:
 
 def _breaking(_: Any, __: Any) -> Grades:
     return {Grade.SCHEMA_BREAKING}
+
+
+def _default(before: Any, after: Any) -> Grades:
+    """A call that leaves a parameter out means something else with another default."""
+    return {Grade.OTHER if before is _ABSENT else Grade.SCHEMA_BREAKING}
+
+
+def _dialect(before: Any, after: Any) -> Grades:
+    """One vocabulary has several spellings; another one reads the same keywords differently."""
+    return {Grade.OTHER if _spelled(before) == _spelled(after) else Grade.SCHEMA_BREAKING}
+
+
+def _spelled(dialect: Any) -> str:
+    """Absent, it is 2020-12 (MCP 2026-07-28, basic, JSON Schema Usage)."""
+    if dialect is _ABSENT:
+        return "json-schema.org/draft/2020-12/schema"
+    return str(dialect).removeprefix("https://").removeprefix("http://").removesuffix("#")
 
 
 def _required(before: Any, after: Any) -> Grades:
@@ -206,14 +282,14 @@ def _inner(before: Any, after: Any) -> Grades:
     """A schema about a part of the value; absent means anything."""
     if isinstance(before, list) or isinstance(after, list):
         return _positions(before, after)
-    return schema_grades(True if before is _ABSENT else before, True if after is _ABSENT else after) or {Grade.OTHER}
+    return _grades(True if before is _ABSENT else before, True if after is _ABSENT else after) or {Grade.OTHER}
 
 
 def _positions(before: Any, after: Any) -> Grades:
     """Schemas of elements by position."""
     if not isinstance(before, list) or not isinstance(after, list):
         return _condition(before, after)
-    shared = [grade for old, new in zip(before, after, strict=False) for grade in schema_grades(old, new)]
+    shared = [grade for old, new in zip(before, after, strict=False) for grade in _grades(old, new)]
     longer = set() if len(before) == len(after) else {Grade.NARROWED if len(after) > len(before) else Grade.WIDENED}
     return longer.union(shared)
 
@@ -224,11 +300,38 @@ _FLIPPED: Final = {Grade.WIDENED: Grade.NARROWED, Grade.NARROWED: Grade.WIDENED}
 def _negated(before: Any, after: Any) -> Grades:
     if before is _ABSENT or after is _ABSENT:
         return _condition(before, after)
-    return {_FLIPPED.get(grade, grade) for grade in schema_grades(before, after)}
+    if _has_parts(before) or _has_parts(after):
+        return _condition(before, after)
+    return {_FLIPPED.get(grade, grade) for grade in _grades(before, after)}
+
+
+def _has_parts(schema: Any) -> bool:
+    """What is judged by its parts may be judged graver than it is, and that cannot be turned round."""
+    return isinstance(schema, dict) and not KEYWORDS.keys().isdisjoint(schema)
 
 
 def _alternatives(before: Any, after: Any) -> Grades:
     return _members(before, after, more=Grade.WIDENED, fewer=Grade.NARROWED)
+
+
+def _single_alternatives(before: Any, after: Any) -> Grades:
+    """Exactly one has to fit: a wider or a further one can fit beside it, unless their types keep them apart."""
+    grades = _alternatives(before, after)
+    if _repeats(before) or _repeats(after):
+        return {Grade.SCHEMA_BREAKING}
+    if Grade.WIDENED not in grades or after is _ABSENT or _apart(after):
+        return grades
+    return {Grade.SCHEMA_BREAKING}
+
+
+def _repeats(schemas: Any) -> bool:
+    """What stands there twice never is the only one."""
+    return isinstance(schemas, list) and len({canonical_bytes(one) for one in schemas}) < len(schemas)
+
+
+def _apart(schemas: Any) -> bool:
+    types = [_types(one.get("type", _ABSENT)) if isinstance(one, dict) else _ALL_TYPES for one in schemas]
+    return sum(map(len, types)) == len(frozenset().union(*types))
 
 
 def _conjunction(before: Any, after: Any) -> Grades:
@@ -239,15 +342,15 @@ def _members(before: Any, after: Any, *, more: Grade, fewer: Grade) -> Grades:
     """Schemas in a set: what both have says nothing; as many gone as come are compared one by one."""
     if not isinstance(before, list) or not isinstance(after, list):
         return _condition(before, after)
-    old_ones = {canonical_bytes(in_canonical_order(one)): one for one in before}
-    new_ones = {canonical_bytes(in_canonical_order(one)): one for one in after}
+    old_ones = {canonical_bytes(one): one for one in before}
+    new_ones = {canonical_bytes(one): one for one in after}
     gone = [one for key, one in old_ones.items() if key not in new_ones]
     come = [one for key, one in new_ones.items() if key not in old_ones]
     if not gone or not come:
         return {more if come else fewer} if gone or come else {Grade.OTHER}
     if len(gone) != len(come):
         return {Grade.SCHEMA_BREAKING}
-    return set().union(*map(schema_grades, gone, come))
+    return set().union(*map(_grades, gone, come))
 
 
 def _conditional_map(before: Any, after: Any) -> Grades:
@@ -264,33 +367,44 @@ def _conditional_map(before: Any, after: Any) -> Grades:
 def _conditional(old: Any, new: Any) -> Grades:
     if isinstance(old, list) and isinstance(new, list):
         return _required(old, new)
-    return schema_grades(old, new)
+    return _grades(old, new)
 
 
 def _definitions(before: Any, after: Any) -> Grades:
     """Definitions that nothing refers to change nothing by themselves; what refers to them is judged by them."""
     old_ones, new_ones = _object(before), _object(after)
     grades: Grades = {Grade.OTHER} if old_ones.keys() != new_ones.keys() else set()
-    return grades.union(*[schema_grades(old_ones[name], new_ones[name]) for name in old_ones.keys() & new_ones.keys()])
+    return grades.union(*[_grades(old_ones[name], new_ones[name]) for name in old_ones.keys() & new_ones.keys()])
 
 
 _RULES: Final[Mapping[str, Callable[[Any, Any], Grades]]] = {
     **dict.fromkeys(("title", "description", "$comment", "examples"), _reworded),
-    **dict.fromkeys(("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties", "minContains"), _lower_bound),
+    **dict.fromkeys(("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"), _lower_bound),
     **dict.fromkeys(("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties", "maxContains"), _upper_bound),
     **dict.fromkeys(("pattern", "format", "multipleOf", "uniqueItems", "contentEncoding", "contentMediaType"), _condition),
-    **dict.fromkeys(
-        ("additionalProperties", "unevaluatedProperties", "propertyNames", "contains", "then", "else", "contentSchema"), _inner
-    ),
-    **dict.fromkeys(("items", "additionalItems", "unevaluatedItems"), _inner),
-    **dict.fromkeys(("patternProperties", "dependentSchemas", "dependentRequired", "dependencies"), _conditional_map),
+    **dict.fromkeys(("additionalProperties", "unevaluatedProperties", "propertyNames", "then", "else", "contentSchema"), _inner),
+    **dict.fromkeys(("additionalItems", "unevaluatedItems"), _inner),
+    **dict.fromkeys(("dependentSchemas", "dependentRequired", "dependencies"), _conditional_map),
     **dict.fromkeys(("$defs", "definitions"), _definitions),
-    **dict.fromkeys(("$ref", "$dynamicRef", "$recursiveRef", "if"), _breaking),
-    **dict.fromkeys(("anyOf", "oneOf"), _alternatives),
+    **dict.fromkeys(("$ref", "$dynamicRef", "$recursiveRef", "if", "x-mcp-header"), _breaking),
+    **dict.fromkeys(("$id", "id", "$anchor", "$dynamicAnchor", "$recursiveAnchor", "$vocabulary"), _breaking),
+    "$schema": _dialect,
     "allOf": _conjunction,
+    "anyOf": _alternatives,
+    "default": _default,
     "not": _negated,
-    "prefixItems": _positions,
+    "oneOf": _single_alternatives,
     "required": _required,
     "type": _type,
 }
-"""How a keyword that changed is judged; the others (`default`, `x-mcp-header`, `$schema`, vendor keywords) are `other`."""
+"""How a keyword that changed is judged; the others (vendor keywords, `deprecated`) are `other`."""
+
+_BESIDE: Final[Mapping[str, Callable[[Mapping[str, Any], Mapping[str, Any]], Grades]]] = {
+    "contains": _contains,
+    "items": _elements("items", "additionalItems"),
+    "minContains": _min_contains,
+    "patternProperties": _patterns,
+    "prefixItems": _elements("prefixItems", "items"),
+    "properties": _properties,
+}
+"""The same for keywords whose meaning depends on their neighbours; asked with the whole schemas."""
