@@ -168,7 +168,7 @@ def test_a_table_has_two_columns_of_the_width_of_the_terminal() -> None:
     rows = compared_values({"d": "Reads one note and 発送 more.\nSecond."}, {"d": "Reads every note and 発送 more.\nSecond.", "e": 1})
     assert list(side_by_side(rows, 60)) == [
         "  /d  reworded",
-        "    Reads ⟦-one-⟧ note and     | Reads ⟦+every+⟧ note and",
+        "    Reads ⟦-one -⟧note and     | Reads ⟦+every +⟧note and",
         "    発送 more.                 | 発送 more.",
         "    Second.                    | Second.",
         "  /e  added",

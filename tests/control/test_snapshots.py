@@ -222,6 +222,16 @@ async def test_an_entry_that_drifted_and_is_still_compatible_is_served_or_blocke
         assert (record.outcome, record.note) == ("drifted", f"tool a: reworded, patch, {verdict}; tool b: narrowed, minor, {verdict}")
 
 
+async def test_drift_that_is_served_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    server = Server(tools=[tool("a")])
+    pin = (await capture(server, DEFINITION, Clock())).pin("notes")
+    watched = Watched(server)
+    for description, times in (("Other.", 1), ("Other.", 1), ("", 2)):
+        server.lists["tools"] = [tool("a", **({"description": description} if description else {"title": "T"}))]
+        await watched.watch.look(DEFINITION, pin)
+        assert caplog.text.count("notes drifted; still served as approved: tool a") == times
+
+
 async def test_a_watch_over_many_servers_knows_the_names_that_others_of_the_tenant_use() -> None:
     server = Server(tools=[tool("send_message")])
     theirs = (await capture(server, DEFINITION, Clock())).pin("mail")

@@ -136,7 +136,7 @@ AUTHORITY: Final = (
     ),
     Requirement(
         name="GW-108",
-        says="a definition that differs from what was approved is blocked until it is reviewed",
+        says="what differs from what was approved is served as approved, or blocked until a review if callers cannot rely on it",
         clause="requirement of the product",
         revisions=BOTH,
         tests=(

@@ -20,6 +20,7 @@ from customhouse.config.programs import installed_path
 from customhouse.control.changes import Changes
 from customhouse.control.snapshots import Capture, capture
 from customhouse.core.comparison import compared, compared_values
+from customhouse.core.compatibility import worst
 from customhouse.core.drift import Change, drift, verdict
 from customhouse.core.entries import ENTRY_KINDS, SERVER_FIELDS, differing
 from customhouse.core.limits import defects
@@ -221,6 +222,8 @@ def _show(deployment: Deployment, definition: ServerDefinition, pinned: Manifest
             table = rows.get((change.kind, change.name)) or compared_values(_field(pinned, change), _field(live, change))
             for text in side_by_side(table, shutil.get_terminal_size().columns):
                 click.echo(text)
+    if changes:
+        click.echo(f"as a whole: {worst(change.compatibility for change in changes).value}")
     return bool(changes)
 
 

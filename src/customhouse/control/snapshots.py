@@ -168,6 +168,7 @@ class DriftWatch:
         self._block = block
         self._interval_seconds = interval_seconds
         self._serve_compatible = serve_compatible
+        self._told: dict[str, frozenset[tuple[str, str, tuple[str, ...]]]] = {}
         self._names: Mapping[str, frozenset[tuple[str, str]]] = {}
         self._early: dict[str, asyncio.Event] = {}
 
@@ -212,8 +213,17 @@ class DriftWatch:
         elsewhere = [(server, name) for server, name in self._names.get(definition.tenant, ()) if server != definition.name]
         changes = drift(pin.manifest, live.manifest, elsewhere)
         self._block(definition.name, blocked_by(changes, serve_compatible=self._serve_compatible))
+        self._tell(definition.name, changes)
         note = summary(changes, serve_compatible=self._serve_compatible)
         await self._record(definition, pin, "drifted" if changes else "unchanged", note)
+
+    def _tell(self, server: str, changes: Sequence[Change]) -> None:
+        """Once, when something else drifted than before and is served all the same."""
+        served = [change for change in changes if verdict(change, serve_compatible=self._serve_compatible) == "served"]
+        told = frozenset((change.kind, change.name, change.paths) for change in served)
+        if told and told != self._told.get(server):
+            log.warning("%s drifted; still served as approved: %s", server, ", ".join(f"{one.kind} {one.name}".rstrip() for one in served))
+        self._told[server] = told
 
     async def _record(self, definition: ServerDefinition, pin: Pin, outcome: str, note: str) -> None:
         record = Record(

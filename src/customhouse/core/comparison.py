@@ -8,9 +8,10 @@ import difflib
 import enum
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 from typing import Any, Final
 
 from customhouse.core.entries import Pair
@@ -56,9 +57,11 @@ class _Absent:
 
 
 _ABSENT: Final = _Absent()
-_TOKENS: Final = re.compile(r"\s+|\w+|[^\w\s]")
-_MOST_TOKENS: Final = 4_000
-"""Texts of more words are shown whole: comparing them word by word takes seconds."""
+_WORDS: Final = re.compile(r"\w+\s*|[^\w\s]\s*|\s+")
+"""A word has the white space behind it with it: by itself it would be the commonest word, and cost most."""
+_MOST_PAIRS: Final = 300_000
+"""Of equal words in two texts, beyond their common beginning and end. What has more is one change: a server could write a text whose
+comparison takes a minute; the longest real descriptions have fewer."""
 
 
 def compared(pair: Pair) -> tuple[Row, ...]:
@@ -112,19 +115,45 @@ def _whole(value: Any) -> tuple[Piece, ...]:
 
 
 def _words(old: str, new: str) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
-    one, other = _TOKENS.findall(old), _TOKENS.findall(new)
-    if max(len(one), len(other)) > _MOST_TOKENS:
-        return _whole(old), _whole(new)
-    steps = difflib.SequenceMatcher(None, one, other, autojunk=False).get_opcodes()
-    left = [(first, last, step != "equal") for step, first, last, _, _ in steps]
-    right = [(first, last, step != "equal") for step, _, _, first, last in steps]
+    one, other = _WORDS.findall(old), _WORDS.findall(new)
+    steps = list(_steps(one, other))
+    left = [(first, last, changed) for changed, first, last, _, _ in steps]
+    right = [(first, last, changed) for changed, _, _, first, last in steps]
     return _pieces(old, one, left), _pieces(new, other, right)
 
 
-def _pieces(text: str, tokens: list[str], stretches: list[tuple[int, int, bool]]) -> tuple[Piece, ...]:
-    """Each stretch of tokens as it is shown; the whole text decides what is visible in it."""
+_Step = tuple[bool, int, int, int, int]
+"""Whether words changed, and from where to where they stand on either side."""
+
+
+def _steps(one: list[str], other: list[str]) -> Iterator[_Step]:
+    head = _common(one, other)
+    tail = _common(one[head:][::-1], other[head:][::-1])
+    yield False, 0, head, 0, head
+    yield from _middle(one[head : len(one) - tail], other[head : len(other) - tail], head)
+    yield False, len(one) - tail, len(one), len(other) - tail, len(other)
+
+
+def _common(one: list[str], other: list[str]) -> int:
+    return next((place for place, (mine, its) in enumerate(zip(one, other, strict=False)) if mine != its), min(len(one), len(other)))
+
+
+def _middle(one: list[str], other: list[str], start: int) -> Iterator[_Step]:
+    mine, its = Counter(one), Counter(other)
+    if sum(count * its[word] for word, count in mine.items()) > _MOST_PAIRS:
+        yield True, start, start + len(one), start, start + len(other)
+        return
+    for step, *places in difflib.SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
+        first, last, its_first, its_last = (start + place for place in places)
+        yield step != "equal", first, last, its_first, its_last
+
+
+def _pieces(text: str, words: list[str], stretches: list[tuple[int, int, bool]]) -> tuple[Piece, ...]:
+    """Each stretch of words as it is shown; the whole text decides what is visible in it."""
     cells = visible_cells(text)
     starts = [0]
-    for token in tokens:
-        starts.append(starts[-1] + len(token))
-    return tuple(Piece("".join(cells[starts[first] : starts[last]]), changed) for first, last, changed in stretches if first < last)
+    for word in words:
+        starts.append(starts[-1] + len(word))
+    whole = groupby(((first, last, changed) for first, last, changed in stretches if first < last), key=lambda stretch: stretch[2])
+    runs = [(changed, list(run)) for changed, run in whole]
+    return tuple(Piece("".join(cells[starts[run[0][0]] : starts[run[-1][1]]]), changed) for changed, run in runs)
