@@ -112,9 +112,9 @@ def test_two_values_differ_in_these_places(old: Any, new: Any, expected: list[tu
     ],
 )
 def test_a_text_made_to_be_slow_to_compare_is_compared_soon(old: str, new: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     (row,) = compared_values(old, new)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 2
     assert "".join(piece.text for piece in row.before) == visible(old)
     assert "".join(piece.text for piece in row.after) == visible(new)
 
