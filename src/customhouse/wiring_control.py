@@ -96,7 +96,8 @@ class ControlProcess:
             self._ledger,
             self._clock,
             self._views,
-            settings.captures.interval_seconds,
+            interval_seconds=settings.captures.interval_seconds,
+            serve_compatible=settings.captures.compatible_drift == "serve",
         )
         self._changes.on_changed.append(self._captures.changed)
         self._tenants = Tenants(self._register, self._stores, self._clock)

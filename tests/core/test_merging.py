@@ -18,7 +18,7 @@ NAMES = st.sampled_from(["one", "two", "three"])
 
 def entries(key: str) -> st.SearchStrategy[tuple[dict[str, Any], ...]]:
     one = st.fixed_dictionaries({key: NAMES, "description": TEXTS}, optional={"_meta": st.fixed_dictionaries({"v": st.integers(0, 1)})})
-    return st.lists(one, unique_by=lambda entry: entry[key], max_size=3).map(tuple)
+    return st.lists(one, unique_by=lambda entry: str(entry[key]), max_size=3).map(tuple)
 
 
 MANIFESTS = st.builds(

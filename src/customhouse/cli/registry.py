@@ -111,7 +111,8 @@ def capture(api: OperatorsApi, name: str, number: int, *, propose: bool, reason:
     found = api.ask("POST", path)
     for change in found["changes"]:
         verdict = "blocked until reviewed" if change["blocked"] else "not blocked"
-        click.echo(display.line(f"{change['kind']} {change['name']}: {change['grade']} ({verdict})  {' '.join(change['paths'])}"))
+        meaning = f"{' '.join(change['grades'])}, {change['compatibility']}"
+        click.echo(display.line(f"{change['kind']} {change['name']}: {meaning} ({verdict})  {' '.join(change['paths'])}"))
     for sentence in found["leftOut"]:
         click.echo(display.line(f"left out: {sentence}"))
     click.echo(f"{found['digest']} (revision {found['revision']})")

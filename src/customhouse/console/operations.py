@@ -236,6 +236,8 @@ def _captured(looked: Looked) -> shapes.Captured:
             "kind": change.kind,
             "name": change.name,
             "grade": change.grade.value,
+            "grades": sorted(grade.value for grade in change.grades),
+            "compatibility": change.compatibility.value,
             "paths": list(change.paths),
             "blocked": (change.kind, change.name) in looked.blocked,
         }

@@ -166,7 +166,7 @@ class Captured(_Answer, frozen=True, kw_only=True):
     revision: str
     left_out: list[str]
     changes: list[dict[str, Any]]
-    """Kind, name, grade, paths and whether the entry is blocked."""
+    """Kind, name, the gravest grade and all of them, compatibility, paths and whether the entry is blocked."""
 
 
 class Drift(_Answer, frozen=True, kw_only=True):

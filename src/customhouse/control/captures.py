@@ -1,7 +1,7 @@
 """Looking at what served servers offer: on a schedule, when they say that it changed, and when an operator asks.
 
-Each look is an errand, one at a time for each server, recorded and kept. What no longer is what was approved is blocked at the gateways
-until somebody reviews it; the rest goes on. A server that is away keeps the verdict it had.
+Each look is an errand, one at a time for each server, recorded and kept. What callers of the approved entry cannot rely on any more is
+blocked at the gateways until somebody reviews it; the rest goes on. A server that is away keeps the verdict it had.
 """
 
 import asyncio
@@ -62,7 +62,16 @@ class Captures:
     """All looks of one control process. Lives on its loop; the stores are used in worker threads."""
 
     def __init__(
-        self, register: Register, stores: Stores, sources: Sources, ledger: Ledger, clock: Clock, views: Views, interval_seconds: float
+        self,
+        register: Register,
+        stores: Stores,
+        sources: Sources,
+        ledger: Ledger,
+        clock: Clock,
+        views: Views,
+        *,
+        interval_seconds: float,
+        serve_compatible: bool,
     ) -> None:
         self._register = register
         self._stores = stores
@@ -71,6 +80,7 @@ class Captures:
         self._clock = clock
         self._views = views
         self._interval_seconds = interval_seconds
+        self._serve_compatible = serve_compatible
         self._watched: dict[str, _Watched] = {}
         self._looking: dict[int, asyncio.Task[Capture]] = {}
         self._blocked: dict[str, frozenset[tuple[str, str]]] = {}
@@ -125,8 +135,8 @@ class Captures:
 
     async def _look(self, watched: _Watched) -> None:
         live = await self._capture(watched.definition)
-        changes = drift(watched.manifest, live.manifest)
-        blocked = blocked_by(changes)
+        changes = drift(watched.manifest, live.manifest, self._elsewhere(watched.definition))
+        blocked = blocked_by(changes, serve_compatible=self._serve_compatible)
         name = watched.definition.name
         if blocked != self._blocked.get(name, frozenset()):
             if blocked:
@@ -134,6 +144,16 @@ class Captures:
             self._blocked[name] = blocked
             self._say_blocked()
         watched.looked = Looked(await self._settle(watched.definition, live, changes), changes, blocked)
+
+    def _elsewhere(self, definition: ServerDefinition) -> list[tuple[str, str]]:
+        """The tools of the tenant's other served servers, with which new names are compared."""
+        others = [
+            one for one in self._watched.values() if one.definition.name != definition.name and one.definition.tenant == definition.tenant
+        ]
+        return [(one.definition.name, str(tool["name"])) for one in others for tool in one.manifest.tools]
+
+    def _summary(self, changes: tuple[Change, ...]) -> str:
+        return summary(changes, serve_compatible=self._serve_compatible)
 
     def _say_blocked(self) -> None:
         said = {name: sorted(entries) for name, entries in sorted(self._blocked.items()) if entries}
@@ -151,9 +171,9 @@ class Captures:
         content = await asyncio.to_thread(self._allowed, caller, name, number)
         live = await self._capture(content.definition)
         pinned = content.pin.manifest if content.pin is not None else NOTHING
-        changes = drift(pinned, live.manifest)
+        changes = drift(pinned, live.manifest, self._elsewhere(content.definition))
         captured = await self._settle(content.definition, live, changes)
-        return Looked(captured, changes, blocked_by(changes))
+        return Looked(captured, changes, blocked_by(changes, serve_compatible=self._serve_compatible))
 
     def found(self, caller: Caller, name: str, number: int) -> tuple[ServerContent, Capture]:
         """The version and what the last look at its server found. Blocks. Raises `Refused`."""
@@ -195,7 +215,7 @@ class Captures:
     async def _settle(self, definition: ServerDefinition, live: Capture, changes: tuple[Change, ...]) -> Captured:
         """Write down what was found, and keep it."""
         digest = live.pin(definition.name).digest
-        await self._record(definition, digest, "drifted" if changes else "unchanged", summary(changes))
+        await self._record(definition, digest, "drifted" if changes else "unchanged", self._summary(changes))
         return await asyncio.to_thread(self._keep, definition, live, changes)
 
     def _keep(self, definition: ServerDefinition, live: Capture, changes: tuple[Change, ...]) -> Captured:
@@ -215,7 +235,7 @@ class Captures:
                         kind=Kind.SERVER.value,
                         name=definition.name,
                         digest=digest,
-                        detail={"changes": summary(changes)[:2000], "leftOut": list(live.left_out)[:50]},
+                        detail={"changes": self._summary(changes)[:2000], "leftOut": list(live.left_out)[:50]},
                     )
                 )
             books.add_captured(captured)
