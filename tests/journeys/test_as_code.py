@@ -109,6 +109,7 @@ def test_a_directory_is_proposed_reviewed_served_exported_and_rolled_back(regist
     write(code, notes, description="Other words.")
     assert '/definition/description: nothing -> "Other words."' in dev.run("plan", code=2)
     dev.run("apply")
+    assert '/definition/description: nothing -> "Other words."' in dev.run("registry", "diff", "server", "notes", "2")
     served(registry)
     elsewhere.run("registry", "export")
     assert files_of(other) != first

@@ -86,6 +86,18 @@ def test_a_server_goes_from_proposal_to_use_and_its_changes_reach_clients_only_b
         reworded = next(change for change in changes if change["name"] == "read_note")
         assert (reworded["compatibility"], reworded["blocked"]) == ("minor", False)
 
+        # One entry alone can be taken over, and what it would change is shown side by side.
+        one = {"entries": [["tool", "find_notes"]], "reason": "Only the new one."}
+        part = dev.ask("POST", "/versions/server/notes/2/captures/proposals", one)
+        words_of_part = {
+            tool["name"]: tool["description"] for tool in dev.ask("GET", "/versions/server/notes/3")["content"]["pin"]["manifest"]["tools"]
+        }
+        assert words_of_part["read_note"] == before
+        assert "find_notes" in words_of_part
+        assert dev.step(part, "withdraw")["state"] == "draft"
+        nobody = {"entries": [["tool", "nothing"]]}
+        dev.ask("POST", "/versions/server/notes/2/captures/proposals", nobody, status=422)
+
         # The diff is reviewed and approved; the new tool still has no class, so it stays invisible.
         after = dev.ask("POST", "/versions/server/notes/2/captures/proposals", {"reason": "The next release."})
         served(registry, after)
@@ -116,13 +128,15 @@ def test_a_server_goes_from_proposal_to_use_and_its_changes_reach_clients_only_b
         ("local/ben", "accept", 2),
         ("local/olga", "activate", 2),
         ("local/dev", "propose", 3),
-        ("local/ann", "accept", 3),
-        ("local/ben", "accept", 3),
+        ("local/dev", "withdraw", 3),
+        ("local/dev", "propose", 4),
+        ("local/ann", "accept", 4),
+        ("local/ben", "accept", 4),
         ("local/olga", "retire", 2),
-        ("local/olga", "activate", 3),
-        ("local/olga", "rollback", 4),
-        ("local/olga", "retire", 3),
         ("local/olga", "activate", 4),
+        ("local/olga", "rollback", 5),
+        ("local/olga", "retire", 4),
+        ("local/olga", "activate", 5),
     ]
 
 
@@ -141,7 +155,7 @@ def test_the_registry_api_tells_everybody_what_is_served_and_what_was(registry: 
     assert entry["server"]["remotes"] == [{"type": "streamable-http", "url": f"{registry.url}/servers/notes/mcp"}]
     assert entry["_meta"]["io.modelcontextprotocol.registry/official"]["isLatest"] is True
     every = registry.client.get(f"{registry.control_url}/v0.1/servers", params={"include_deleted": "true"}).json()
-    assert sorted(one["server"]["version"] for one in every["servers"]) == ["2.0.0", "3.0.0", "4.0.0"]
+    assert sorted(one["server"]["version"] for one in every["servers"]) == ["2.0.0", "4.0.0", "5.0.0"]
     page = {"Origin": "vscode-file://vscode-app"}
     answer = registry.client.get(f"{registry.control_url}/v0.1/servers", headers=page)
     assert answer.headers["access-control-allow-origin"] == page["Origin"]

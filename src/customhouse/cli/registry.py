@@ -8,7 +8,10 @@ from typing import Any
 import click
 
 from customhouse.cli import display
+from customhouse.cli.contentdiff import differences
 from customhouse.cli.operatorsapi import OperatorsApi, version_path, with_api
+from customhouse.cli.servers import named_entry
+from customhouse.core.content import read_content
 from customhouse.core.review import Kind
 
 _KIND = click.Choice([kind.value for kind in Kind])
@@ -61,6 +64,28 @@ def review(api: OperatorsApi, kind: str, name: str, number: int, *, accepts: boo
     _say(api.ask("POST", version_path(kind, name, number) + "/reviews", body))
 
 
+@registry.command()
+@click.argument("kind", type=_KIND)
+@click.argument("name")
+@click.argument("number", type=click.IntRange(min=1))
+@click.option("--against", type=click.IntRange(min=1), help="The other version; the active one by default.")
+@with_api
+def diff(api: OperatorsApi, kind: str, name: str, number: int, against: int | None) -> None:
+    """Show side by side what a version changes: as it is served, and as it is wanted.
+
+    What is not seen as itself, a character of no width or a letter of another script, is shown by its number.
+    """
+    wanted = api.ask("GET", version_path(kind, name, number))
+    versions = api.ask("GET", "/versions", query={"kind": kind, "name": name})["versions"]
+    active = [int(one["number"]) for one in versions if one["state"] == "active"]
+    other = against or next(iter(active), 0)
+    before = api.ask("GET", version_path(kind, name, other))["content"] if other else None
+    click.echo(display.line(_summary(wanted)))
+    old, new = (read_content(Kind(kind), content) if content else None for content in (before, wanted["content"]))
+    for text in differences(Kind(kind), name, old, new):
+        click.echo(text)
+
+
 def _step(name: str, sentence: str, *, window: bool = False) -> None:
     @click.argument("kind", type=_KIND)
     @click.argument("name")
@@ -100,13 +125,23 @@ def rollback(api: OperatorsApi, kind: str, name: str, number: int, reason: str) 
 @click.argument("name")
 @click.argument("number", type=click.IntRange(min=1))
 @click.option("--propose", is_flag=True, help="Propose the version with what was found as its pin.")
+@click.option(
+    "--entry",
+    "entries",
+    multiple=True,
+    metavar="KIND:NAME",
+    help="Take over this entry alone (tool:read_note, prompt:..., instructions); can be given several times.",
+)
 @click.option("--reason", default="", help="Why, for the proposal.")
 @with_api
-def capture(api: OperatorsApi, name: str, number: int, *, propose: bool, reason: str) -> None:
+def capture(api: OperatorsApi, name: str, number: int, *, propose: bool, entries: tuple[str, ...], reason: str) -> None:
     """Look at what the server of a version offers now, and compare it with the version's pin.
 
     Before a definition is reviewed only an admin may have it looked at, and only an admin may have a program started.
     """
+    chosen = [list(named_entry(entry)) for entry in entries]
+    if chosen and not propose:
+        raise click.UsageError("Only a proposal takes entries over: add --propose.")
     path = version_path("server", name, number) + "/captures"
     found = api.ask("POST", path)
     for change in found["changes"]:
@@ -117,7 +152,8 @@ def capture(api: OperatorsApi, name: str, number: int, *, propose: bool, reason:
         click.echo(display.line(f"left out: {sentence}"))
     click.echo(f"{found['digest']} (revision {found['revision']})")
     if propose:
-        _say(api.ask("POST", path + "/proposals", {"reason": reason}))
+        body = {"reason": reason} | ({"entries": chosen} if chosen else {})
+        _say(api.ask("POST", path + "/proposals", body))
 
 
 @registry.command()

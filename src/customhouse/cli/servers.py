@@ -24,8 +24,8 @@ from customhouse.core.compatibility import worst
 from customhouse.core.drift import Change, drift, verdict
 from customhouse.core.entries import ENTRY_KINDS, SERVER_FIELDS, differing
 from customhouse.core.limits import defects
-from customhouse.core.manifest import Manifest, Pin, ServerDefinition, digest_of
-from customhouse.core.merging import Named, merged
+from customhouse.core.manifest import Manifest, Pin, ServerDefinition
+from customhouse.core.merging import Named, merged_pin
 from customhouse.wiring import Deployment, SystemClock, build_upstreams, read_deployment
 
 
@@ -100,9 +100,9 @@ def pin(name: str, entries: tuple[str, ...], directory: Path) -> None:
     before = deployment.pins.get(name)
     if entries and before is None:
         raise LookupError(f"{name} has no pin of which the rest could stay. Approve what it offers with `customhouse servers pin {name}`.")
-    chosen = frozenset(map(_named, entries))
+    chosen = frozenset(map(named_entry, entries))
     captured = _capture(deployment, definition)
-    after = _taken_over(before, captured.pin(name), chosen) if before and chosen else captured.pin(name)
+    after = merged_pin(before, captured.pin(name), chosen) if before and chosen else captured.pin(name)
     _show(deployment, definition, before.manifest if before else after.manifest, after.manifest)
     write_pin(pin_path(deployment.loaded.directory, deployment.settings, name), after)
     for sentence in captured.left_out:
@@ -114,23 +114,13 @@ def pin(name: str, entries: tuple[str, ...], directory: Path) -> None:
     click.echo(f"pinned {name} {after.digest} ({len(after.manifest.tools)} tools, revision {after.revision})")
 
 
-def _named(entry: str) -> Named:
+def named_entry(entry: str) -> Named:
+    """`tool:read_note` as kind and name. Raises `UsageError`."""
     kind, _, name = entry.partition(":")
     if (kind in ENTRY_KINDS and name) or (kind in SERVER_FIELDS and not name):
         return kind, name
     kinds = ", ".join([*[f"{known}:NAME" for known in sorted(ENTRY_KINDS)], *SERVER_FIELDS])
     raise click.UsageError(line(f"{entry} is no entry of a manifest. Entries are written {kinds}."))
-
-
-def _taken_over(before: Pin, live: Pin, chosen: frozenset[Named]) -> Pin:
-    """The pin before with the chosen entries of now. Entries of two revisions cannot stand in one pin: it names one, and clients of
-    others get its entries translated from there."""
-    if before.revision != live.revision:
-        raise LookupError(
-            f"The pin was captured in revision {before.revision} and the server speaks {live.revision} now: approve the server as a whole."
-        )
-    manifest = merged(before.manifest, live.manifest, chosen)
-    return Pin(server=before.server, revision=before.revision, digest=digest_of(manifest), manifest=manifest)
 
 
 @servers.command()

@@ -12,6 +12,7 @@ from customhouse.control.evidence import Evidence
 from customhouse.control.register import Register
 from customhouse.control.tenants import Tenants
 from customhouse.core.content import stated
+from customhouse.core.merging import merged_pin
 from customhouse.core.operators import EVERYWHERE, named
 from customhouse.core.refusal import Reason, Refused
 from customhouse.core.review import Kind, Step
@@ -212,7 +213,13 @@ class _Bound:
     def propose_capture(self, asked: Asked) -> shapes.VersionShown:
         name, number = server_of(asked)
         content, found = self._captures.found(asked.caller, name, number)
-        proposed = msgspec.structs.replace(content, pin=found.pin(name))
+        pin = found.pin(name)
+        if asked.body.entries is not None and content.pin is not None:
+            try:
+                pin = merged_pin(content.pin, pin, asked.body.entries)
+            except LookupError as unknown:
+                raise Refused(Reason.CONTENT_INVALID, {"findings": [str(unknown)]}) from None
+        proposed = msgspec.structs.replace(content, pin=pin)
         return shapes.shown(self._register.propose(asked.caller, Kind.SERVER, name, stated(proposed), asked.body.reason))
 
     def tenants(self, asked: Asked) -> shapes.Tenants:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from customhouse.core.entries import PARTS, SERVER_FIELDS, Entry
-from customhouse.core.manifest import Manifest, in_order
+from customhouse.core.manifest import Manifest, Pin, digest_of, in_order
 
 Named = tuple[str, str]
 """Kind and name of an entry; a field of the server itself is its own kind, with an empty name."""
@@ -37,6 +37,20 @@ def merged(pinned: Manifest, live: Manifest, entries: Iterable[Named]) -> Manife
     }
     fields = {field: getattr(live if (field, "") in chosen else pinned, field) for field in SERVER_FIELDS}
     return in_order(msgspec.structs.replace(pinned, **parts, **fields))
+
+
+def merged_pin(before: Pin, live: Pin, entries: Iterable[Named]) -> Pin:
+    """The pin before with the chosen entries of now. Entries of two revisions cannot stand in one pin: it names one, and clients of
+    others get its entries translated from there.
+
+    Raises `LookupError`, also for pins of two revisions.
+    """
+    if before.revision != live.revision:
+        raise LookupError(
+            f"The pin was captured in revision {before.revision} and the server speaks {live.revision} now: approve the server as a whole."
+        )
+    manifest = merged(before.manifest, live.manifest, entries)
+    return Pin(server=before.server, revision=before.revision, digest=digest_of(manifest), manifest=manifest)
 
 
 def _taken_over(pinned: tuple[Entry, ...], live: tuple[Entry, ...], key: str, names: set[str]) -> tuple[Entry, ...]:
