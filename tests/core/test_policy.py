@@ -1,5 +1,6 @@
 """Decisions: who may do what, why, and what happens in doubt."""
 
+import msgspec
 import pytest
 
 from customhouse.core.identity import Caller
@@ -223,9 +224,11 @@ def test_a_name_that_partial_evaluation_cannot_read_is_judged_rule_by_rule(rules
 
 
 def test_the_digest_moves_with_every_fact_a_decision_rests_on() -> None:
+    labelled = msgspec.structs.replace(BILLING.tools[0], data="confidential")
     retitled = PolicyTool("refund", Effect.WRITE, {"properties": {"title": {"type": "integer"}}})
     variants = [
         compile_policy({}, SERVERS),
+        compile_policy({"a.cedar": READS}, (NOTES, msgspec.structs.replace(BILLING, tools=(labelled,)))),
         compile_policy({"a.cedar": READS}, SERVERS),
         compile_policy({"b.cedar": READS}, SERVERS),
         compile_policy({"a.cedar": READS + " "}, SERVERS),
@@ -257,6 +260,44 @@ def test_a_tool_without_a_class_or_outside_the_pin_does_not_exist() -> None:
         PolicyServer("bare", "t", "o"),
         PolicyServer("one", "t", "o", (PolicyTool("a", Effect.READ, {"type": "object"}),), ("p",), ("u:1",)),
     )
+
+
+def test_labels_come_from_the_review_and_a_sink_is_what_changes_things_unless_somebody_said_otherwise() -> None:
+    quiet = ToolReview(Effect.WRITE, idempotent=True, data="confidential", content="trusted", sink=False)
+    reviews = {"fetch": ToolReview(Effect.READ, sink=True), "look": ToolReview(Effect.READ), "send": ToolReview(Effect.WRITE), "set": quiet}
+    definition = ServerDefinition(name="one", owner="o", contact="c", tenant="t", url="https://one.example/mcp", tools=reviews)
+    manifest = Manifest(server_info={}, capabilities={}, tools=tuple({"name": name} for name in reviews))
+    (server,) = policy_servers([definition], {"one": Pin(server="one", revision="2025-11-25", digest="", manifest=manifest)})
+    plain = {"idempotent": False, "data": "internal", "untrusted": True}
+    assert {tool.name: tool.labels for tool in server.tools} == {
+        "fetch": {**plain, "sink": True},
+        "look": {**plain, "sink": False},
+        "send": {**plain, "sink": True},
+        "set": {"idempotent": True, "data": "confidential", "untrusted": False, "sink": False},
+    }
+    assert {name: review.is_sink for name, review in reviews.items()} == {tool.name: tool.labels["sink"] for tool in server.tools}
+
+
+@pytest.mark.parametrize(
+    ("condition", "names"),
+    [
+        ('resource.data == "confidential"', {"ledger"}),
+        ("resource.sink", {"fetch", "post"}),
+        ("resource.idempotent", {"ledger"}),
+        ("resource.untrusted", {"fetch", "post"}),
+        ('Tool::"lab/ledger".data == "confidential"', {"fetch", "ledger", "post"}),
+    ],
+)
+def test_rules_read_the_labels_of_a_tool(condition: str, names: set[str]) -> None:
+    tools = (
+        PolicyTool("fetch", Effect.READ, {}, data="public", sink=True),
+        PolicyTool("ledger", Effect.READ, {}, idempotent=True, data="confidential", untrusted=False),
+        PolicyTool("post", Effect.WRITE, {}),
+    )
+    classes = 'action in [Action::"read", Action::"write"]'
+    rule = f'@id("x") permit (principal, {classes}, resource is Tool) when {{ {condition} }};'
+    one = policy(rule, servers=(PolicyServer("lab", "acme", "o", tools),))
+    assert {tool.name for tool in tools if permitted(one, caller(), one.tool("lab", tool.name))} == names
 
 
 def test_an_explanation_of_a_yes_names_the_rule_with_text_and_place() -> None:

@@ -33,6 +33,10 @@ class Era(enum.Enum):
     MODERN = "modern"
 
 
+Data = Literal["public", "internal", "confidential"]
+Content = Literal["trusted", "untrusted"]
+
+
 class ToolReview(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"effect": "class"}):
     """What a reviewer decided about one tool."""
 
@@ -42,6 +46,21 @@ class ToolReview(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     """OAuth scopes a token needs for this tool, beside the policy's yes. Missing ones are answered with a 403 challenge."""
     call_timeout_seconds: float | None = None
     """First byte in to last byte out of one call of this tool; absent: the server's."""
+    idempotent: bool = False
+    """A second call with the same arguments changes nothing more. Assumed of no tool, since a wrong yes does things twice."""
+    data: Data = "internal"
+    """What its results hold at most: `public`, `internal` or `confidential`. Internal is what nobody has looked at closer."""
+    content: Content = "untrusted"
+    """`untrusted` if strangers can write into its results: web pages, mail, issues, files of others. Text that a model reads is that \
+until somebody says otherwise."""
+    sink: bool | None = None
+    """Whether what the caller knows can leave through its arguments: mail, posts, uploads, addresses to be fetched. Absent: true for \
+`write` and `destructive`, false for `read`."""
+
+    @property
+    def is_sink(self) -> bool:
+        """The label `sink`, or what the class says where the reviewer left it out."""
+        return self.effect.changes_things if self.sink is None else self.sink
 
 
 UNAUTHENTICATED_WRITES = "unauthenticated-writes"

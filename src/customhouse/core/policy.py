@@ -113,8 +113,8 @@ def _refs(server: PolicyServer) -> Iterable[ActionRef]:
 def _digest(rules: Sequence[Rule], sources: Mapping[str, str], servers: Iterable[PolicyServer], schema_text: str) -> str:
     """Over everything that a decision rests on, beside caller, action and arguments."""
     shipped = [rule.text for rule in rules if rule.shipped]
-    owners = sorted((server.name, server.tenant, server.owner) for server in servers)
-    return "sha256:" + hashlib.sha256(msgspec.json.encode([shipped, sorted(sources.items()), owners, schema_text])).hexdigest()
+    attributes = sorted((one.name, one.tenant, one.owner, sorted((tool.name, tool.labels) for tool in one.tools)) for one in servers)
+    return "sha256:" + hashlib.sha256(msgspec.json.encode([shipped, sorted(sources.items()), attributes, schema_text])).hexdigest()
 
 
 _V = TypeVar("_V")

@@ -6,7 +6,8 @@
 | `Group::"acme/eng"` | its tenant | |
 | `Caller::"acme/person/alice"`, `Caller::"acme/workload/ci"` | groups, tenant | tenant, person?, workload?, client, issuer, scopes |
 | `Server::"notes"` | its tenant | tenant, owner |
-| `Tool::"notes/add"`, `Prompt::"notes/daily"`, `Resource::"notes/file:///a"` | its server | tenant, server, name |
+| `Tool::"notes/add"` | its server | tenant, server, name, and as reviewed: idempotent, data, untrusted, sink |
+| `Prompt::"notes/daily"`, `Resource::"notes/file:///a"` | its server | tenant, server, name |
 
 Actions: `Action::"call:notes/add"` in its class `Action::"read"`, `Action::"write"` or `Action::"destructive"`; `Action::"get:prompt"` and
 `Action::"read:resource"` in `Action::"read"`. A person and a workload never share a caller id, whatever their names are. Server names hold
@@ -21,7 +22,7 @@ from typing import Any, Final
 import msgspec
 
 from customhouse.core.identity import Caller
-from customhouse.core.manifest import Effect, Pin, ServerDefinition
+from customhouse.core.manifest import Data, Effect, Pin, ServerDefinition, ToolReview
 from customhouse.core.policyarguments import ArgumentType, arguments_type, as_cedar
 
 Uid = tuple[str, str]
@@ -34,6 +35,17 @@ class PolicyTool(msgspec.Struct, frozen=True):
     name: str
     effect: Effect
     input_schema: dict[str, Any]
+    idempotent: bool = False
+    data: Data = "internal"
+    untrusted: bool = True
+    sink: bool | None = None
+    """Absent: what the class says."""
+
+    @property
+    def labels(self) -> dict[str, Any]:
+        """The attributes that a reviewer gave it, beside its class."""
+        sink = self.effect.changes_things if self.sink is None else self.sink
+        return {"idempotent": self.idempotent, "data": self.data, "untrusted": self.untrusted, "sink": sink}
 
 
 class PolicyServer(msgspec.Struct, frozen=True):
@@ -58,13 +70,18 @@ def _policy_server(definition: ServerDefinition, pin: Pin | None) -> PolicyServe
     if pin is None:
         return bare
     offered = {str(tool["name"]): tool for tool in pin.manifest.tools}
-    reviewed = {name: definition.tools[name].effect for name in sorted(offered) if name in definition.tools}
+    reviewed = {name: definition.tools[name] for name in sorted(offered) if name in definition.tools}
     return msgspec.structs.replace(
         bare,
-        tools=tuple(PolicyTool(name, effect, offered[name].get("inputSchema", {})) for name, effect in reviewed.items()),
+        tools=tuple(_policy_tool(name, review, offered[name].get("inputSchema", {})) for name, review in reviewed.items()),
         prompts=tuple(sorted({str(prompt["name"]) for prompt in pin.manifest.prompts})),
         resources=tuple(sorted({str(resource["uri"]) for resource in pin.manifest.resources})),
     )
+
+
+def _policy_tool(name: str, review: ToolReview, input_schema: dict[str, Any]) -> PolicyTool:
+    untrusted = review.content == "untrusted"
+    return PolicyTool(name, review.effect, input_schema, review.idempotent, review.data, untrusted, review.sink)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +97,8 @@ class ActionRef:
     name: str
     arguments: ArgumentType | None = None
     """The type of the arguments; None where the context has no arguments."""
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    """What a reviewer said of a tool beside its class."""
     actions: frozenset[Uid] = field(init=False)
     """The action and its class."""
     resources: frozenset[Uid] = field(init=False)
@@ -93,7 +112,7 @@ class ActionRef:
 def tool_ref(server: PolicyServer, tool: PolicyTool) -> ActionRef:
     path = f"{server.name}/{tool.name}"
     parts = (server.tenant, server.name, server.owner, tool.name)
-    return ActionRef(("Action", f"call:{path}"), tool.effect, ("Tool", path), *parts, arguments_type(tool.input_schema))
+    return ActionRef(("Action", f"call:{path}"), tool.effect, ("Tool", path), *parts, arguments_type(tool.input_schema), tool.labels)
 
 
 def prompt_ref(server: PolicyServer, name: str) -> ActionRef:
@@ -146,7 +165,7 @@ def ref_entities(refs: Iterable[ActionRef], servers: Iterable[PolicyServer], ten
 
 
 def _offered_entity(ref: ActionRef) -> dict[str, Any]:
-    return _entity(ref.resource, {"tenant": ref.tenant, "server": ref.server, "name": ref.name}, [("Server", ref.server)])
+    return _entity(ref.resource, {"tenant": ref.tenant, "server": ref.server, "name": ref.name, **ref.labels}, [("Server", ref.server)])
 
 
 def _server_entity(name: str, tenant: str, owner: str) -> dict[str, Any]:
@@ -193,6 +212,8 @@ def _record(*required: str, **others: dict[str, Any]) -> dict[str, Any]:
 
 _OPTIONAL_STRING: Final = {"type": "String", "required": False}
 _STRINGS: Final = {"type": "Set", "element": {"type": "String"}, "required": True}
+_BOOLEAN: Final = {"type": "Boolean", "required": True}
+_LABELS: Final = {"data": {"type": "String", "required": True}, "idempotent": _BOOLEAN, "untrusted": _BOOLEAN, "sink": _BOOLEAN}
 _OFFERED: Final = {"memberOfTypes": ["Server"], "shape": _record("tenant", "server", "name")}
 _ENTITY_TYPES: Final[Mapping[str, Any]] = {
     "Tenant": {},
@@ -202,7 +223,7 @@ _ENTITY_TYPES: Final[Mapping[str, Any]] = {
         "shape": _record("tenant", "client", "issuer", person=_OPTIONAL_STRING, workload=_OPTIONAL_STRING, scopes=_STRINGS),
     },
     "Server": {"memberOfTypes": ["Tenant"], "shape": _record("tenant", "owner")},
-    "Tool": _OFFERED,
+    "Tool": {"memberOfTypes": ["Server"], "shape": _record("tenant", "server", "name", **_LABELS)},
     "Prompt": _OFFERED,
     "Resource": _OFFERED,
 }
