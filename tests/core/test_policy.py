@@ -144,6 +144,36 @@ def test_a_forbid_beats_a_permit_and_is_the_reason() -> None:
     assert (decision.permitted, decision.reasons, decision.errors) == (False, ("freeze",), ())
 
 
+ASKING = [
+    '@id("ask-leads") @approval("leads") permit (principal in Group::"acme/eng", action in Action::"read", resource in Server::"notes");',
+    '@id("ask-sec") @approval("acme/sec") permit (principal, action in Action::"read", resource) when { context.portal == "open" };',
+    '@id("ask-too") @approval("leads") permit (principal, action == Action::"call:notes/search", resource);',
+]
+
+
+@pytest.mark.parametrize(
+    ("rules", "portal", "approval"),
+    [
+        ([READS], "default", ""),
+        (ASKING[:1], "default", "leads"),
+        ([READS, *ASKING[:1]], "default", "leads"),
+        (ASKING, "default", "leads"),
+        (ASKING, "open", "acme/sec,leads"),
+        ([*ASKING, '@id("freeze") forbid (principal, action, resource);'], "open", ""),
+    ],
+)
+def test_a_yes_names_every_group_that_a_satisfied_permit_asks(rules: list[str], portal: str, approval: str) -> None:
+    one = policy(*rules)
+    ref = one.tool("notes", "search")
+    assert one.decide(caller("alice", "eng"), ref, {"query": "x"}, portal).approval == approval
+    assert ("approved" in one.explain(caller("alice", "eng"), ref, {"query": "x"}, portal).sentence) is bool(approval)
+
+
+def test_what_needs_an_approval_is_visible() -> None:
+    one = policy(*ASKING)
+    assert one.visible(caller("alice", "eng"), one.tool("notes", "search"))
+
+
 def test_an_evaluation_error_refuses_even_what_another_rule_permits() -> None:
     overflow = """@id("sum") forbid (principal, action == Action::"call:notes/add", resource)
     when { context.arguments has count && context.arguments.count + 1 < 0 };"""

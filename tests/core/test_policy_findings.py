@@ -73,6 +73,19 @@ PERMIT = 'permit (principal, action in Action::"read", resource)'
                 'in context for Action::"call:notes/add".'
             ),
         ),
+        (
+            '@id("x") @approval("leads") forbid (principal, action, resource);',
+            "a.cedar:1: x: A forbid says no already; only a permit can ask for an approval.",
+        ),
+        *(
+            (
+                f'@id("x") @approval{value} {PERMIT};',
+                'a.cedar:1: x: An approval names the group that gives it: write @approval("group") or @approval("tenant/group").',
+            )
+            for value in ("", '("")', '(" ")', '("leads ")', '("/leads")', '("acme/")', '("leads,owners")')
+        ),
+        (f'@id("x") @approval("acmee/leads") {PERMIT};', "a.cedar:1: x: There is no tenant `acmee`; did you mean `acme`?"),
+        (f'@id("x") @aproval("leads") {PERMIT};', "a.cedar:1: x: There is no annotation `@aproval`; did you mean `approval`?"),
     ],
 )
 def test_a_text_that_does_not_load_says_why(text: str, expected: str) -> None:

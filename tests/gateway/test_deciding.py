@@ -54,6 +54,14 @@ async def test_whatever_is_callable_is_listed_and_whatever_is_hidden_answers_lik
             assert (back.status, back.headers, hidden) == (nothing.status, nothing.headers, unknown)
 
 
+async def test_a_call_that_needs_an_approval_does_not_reach_the_server_without_one() -> None:
+    world = World('@id("ask") @approval("leads") permit (principal, action in Action::"read", resource in Server::"notes");')
+    assert "notes__search" in await names(world, READER)
+    assert (await world.ask("tools/call", SEARCH, token=READER)).refusal == "NOT_PERMITTED"
+    closing = world.book.records[-1]
+    assert (closing.decision, closing.reasons, "leads" in closing.note) == ("deny", ("ask",), True)
+
+
 async def test_an_unreviewed_tool_cannot_be_called_even_where_policy_permits_everything() -> None:
     world = World('@id("all") permit (principal, action in [Action::"read", Action::"write", Action::"destructive"], resource);')
     assert "notes__unreviewed" not in await names(world, READER)

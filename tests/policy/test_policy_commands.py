@@ -101,6 +101,10 @@ def test_tables_that_hold_pass_with_a_line_per_case(deployment: Path) -> None:
             "{as: {person: a}, call: notes/read_note, expect: deny, because: [x]}",
             "Expected because of x, decided deny because no rule permits it.",
         ),
+        (
+            "{as: {person: a, groups: [eng]}, call: notes/read_note, expect: permit, approval: leads}",
+            "Expected approval by leads, decided approval by nobody.",
+        ),
         ("{as: {person: a}, call: notes/gone, expect: deny}", "There is no tool `notes/gone` that is pinned and reviewed."),
         ("{as: {person: a}, call: prompt:notes/gone, expect: deny}", "There is no prompt `notes/gone` that is pinned and reviewed."),
         (

@@ -37,6 +37,8 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"who
     portal: str = "default"
     because: tuple[str, ...] | None = None
     """The ids of the rules that must determine the decision, in any order; absent: whichever do."""
+    approval: str | None = None
+    """The group that must approve first, several joined by commas; empty: nobody; absent: whichever."""
 
 
 def read_table(path: Path, file: str) -> tuple[tuple[Place, Case], ...]:
@@ -67,6 +69,8 @@ def misses(policy: Policy, case: Case) -> Iterator[str]:
         yield f"Expected {case.expect}, decided {_spoken(decision)}."
     elif case.because is not None and set(case.because) != set(decision.reasons):
         yield f"Expected because of {_listed(case.because)}, decided {_spoken(decision)}."
+    elif case.approval is not None and case.approval != decision.approval:
+        yield f"Expected approval by {case.approval or 'nobody'}, decided approval by {decision.approval or 'nobody'}."
 
 
 def named_ref(policy: Policy, call: str) -> ActionRef:

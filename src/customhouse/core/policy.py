@@ -71,6 +71,9 @@ class Decision(msgspec.Struct, frozen=True):
     """The ids of the rules that determined it, sorted; empty for a default deny."""
     errors: tuple[str, ...] = ()
     """For operators only."""
+    approval: str = ""
+    """The group that must approve this very call first, as the satisfied permits write it (`group` or `tenant/group`); empty: nobody. If
+    they name several, all of them, sorted and joined by commas: another permit that asks nobody takes none away."""
 
 
 class NearMiss(msgspec.Struct, frozen=True):
@@ -143,6 +146,8 @@ class _Slice:
     rules: tuple[Rule, ...]
     handle: cedarpy.PolicySet
     reads_context: bool
+    approvals: Mapping[str, str]
+    """The groups that permits ask, by the ids of those permits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +281,7 @@ class Policy:
 
     def _slice(self, rules: tuple[Rule, ...]) -> _Slice:
         key = frozenset(rule.id for rule in rules)
-        return self._slices.get(key) or self._slices.keep(key, _Slice(rules, _parsed(rules), any(rule.reads_context for rule in rules)))
+        return self._slices.get(key) or self._slices.keep(key, _laid_slice(rules))
 
     def _near(self, caller: Caller, ref: ActionRef) -> Iterable[NearMiss]:
         """Permits for this very caller first, then those for others, then those for another action or another place."""
@@ -314,6 +319,8 @@ def _spoken(scope: Scope) -> str:
 def _summary(decision: Decision) -> str:
     if decision.errors:
         return "No: the policy could not be evaluated, and every doubt is a no."
+    if decision.approval:
+        return f"Yes, once {decision.approval.replace(',', ' and ')} approved this very call: a rule permits it, and none forbids it."
     if decision.permitted:
         return "Yes: a rule permits it, and none forbids it."
     return "No: a rule forbids it." if decision.reasons else "No: no rule permits it."
@@ -331,6 +338,11 @@ def _by_action(rules: Sequence[Rule]) -> dict[Uid | None, list[int]]:
         for anchor in (None,) if rule.action.anchors is None else rule.action.anchors:
             index.setdefault(anchor, []).append(position)
     return index
+
+
+def _laid_slice(rules: tuple[Rule, ...]) -> _Slice:
+    approvals = {rule.id: rule.approval for rule in rules if rule.approval}
+    return _Slice(rules, _parsed(rules), any(rule.reads_context for rule in rules), approvals)
 
 
 def _parsed(rules: Iterable[Rule]) -> cedarpy.PolicySet:
@@ -354,7 +366,13 @@ def _judge(ground: _Ground, context: Mapping[str, Any], schema: cedarpy.Schema |
     errors = tuple(result.diagnostics.errors)
     if result.decision is cedarpy.Decision.NoDecision:
         return Decision(False, errors=errors or ("the engine made no decision",))
-    return Decision(result.allowed and not errors, tuple(sorted(result.diagnostics.reasons)), errors)
+    permitted, reasons = result.allowed and not errors, tuple(sorted(result.diagnostics.reasons))
+    return Decision(permitted, reasons, errors, _approval(ground.slice, reasons) if permitted else "")
+
+
+def _approval(rules: _Slice, reasons: Iterable[str]) -> str:
+    asked = rules.approvals
+    return ",".join(sorted({asked[reason] for reason in reasons if reason in asked})) if asked else ""
 
 
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\0": "\\0"})

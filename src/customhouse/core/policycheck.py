@@ -20,7 +20,8 @@ _SUGGESTED_EDITS: Final = 3
 
 def check(rules: Sequence[Rule], servers: Iterable[PolicyServer], actions: Collection[str], schema: cedarpy.Schema) -> list[PolicyFinding]:
     """All findings about rules that could be read; a rule whose names are wrong is not validated as well."""
-    named = _name_findings(rules, _Names(servers, actions))
+    names = _Names(servers, actions)
+    named = [*_name_findings(rules, names), *_annotation_findings(rules, names)]
     wrong = {(finding.file, finding.line, finding.rule) for finding in named}
     sound = [rule for rule in rules if (rule.file, rule.line, rule.id) not in wrong]
     return [*head_findings(rules), *named, *_type_findings(sound, schema)]
@@ -71,6 +72,34 @@ _CALLER_ID: Final = re.compile(r"([^/]+)/(?:person|workload)/.+", re.DOTALL)
 
 def _name_findings(rules: Sequence[Rule], names: _Names) -> list[PolicyFinding]:
     return [rule.finding(sentence) for rule in rules for sentence in sorted({names.about(uid) for uid in _named(rule)}) if sentence]
+
+
+_ANNOTATIONS: Final = frozenset({"id", "approval"})
+"""Those with a meaning here. Others are the author's own, but one that looks like a slip of the hand would be lost in silence."""
+_GROUP: Final = re.compile(r"(?!\s)[^/,]+(?:/[^,]+)?(?<!\s)")
+"""A comma parts the groups of a decision."""
+
+
+def _annotation_findings(rules: Sequence[Rule], names: _Names) -> list[PolicyFinding]:
+    return [rule.finding(sentence) for rule in rules for sentence in (*_misspelt(rule), *_approval_complaints(rule, names))]
+
+
+def _misspelt(rule: Rule) -> Iterable[str]:
+    for name in sorted(rule.annotations.keys() - _ANNOTATIONS):
+        suggestion = _suggestion(name, _ANNOTATIONS - {"id"})
+        if suggestion != ".":
+            yield f"There is no annotation `@{name}`{suggestion}"
+
+
+def _approval_complaints(rule: Rule, names: _Names) -> Iterable[str]:
+    if "approval" not in rule.annotations:
+        return
+    if not rule.permits:
+        yield "A forbid says no already; only a permit can ask for an approval."
+    elif _GROUP.fullmatch(rule.approval) is None:
+        yield 'An approval names the group that gives it: write @approval("group") or @approval("tenant/group").'
+    elif "/" in rule.approval and (problem := names.about(("Group", rule.approval))):
+        yield problem
 
 
 def _named(rule: Rule) -> set[Uid]:

@@ -75,6 +75,13 @@ class Rule(msgspec.Struct, frozen=True):
     """Entities that the conditions name."""
     syntax: dict[str, Any]
     """The rule in Cedar's JSON policy format."""
+    approval: str = ""
+    """The group that must approve what this permit permits, as `@approval` writes it: `group` or `tenant/group`; empty: nobody."""
+
+    @property
+    def annotations(self) -> Mapping[str, str | None]:
+        """By name; one without a value has None."""
+        return self.syntax.get("annotations") or {}
 
     @property
     def shipped(self) -> bool:
@@ -154,9 +161,9 @@ def _rule(file: str, line: int, statement: str) -> Rule:
     if parsed["templates"]:
         raise ValueError("templates (?principal, ?resource) are not supported")
     (syntax,) = parsed["staticPolicies"].values()
-    conditions = syntax["conditions"]
+    conditions, annotations = syntax["conditions"], syntax.get("annotations", {})
     return Rule(
-        id=syntax.get("annotations", {}).get("id") or "",
+        id=annotations.get("id") or "",
         file=file,
         line=line,
         text=statement,
@@ -167,6 +174,7 @@ def _rule(file: str, line: int, statement: str) -> Rule:
         reads_context=any(node.get("Var") == "context" for node in _nodes(conditions)),
         mentions=frozenset(_uid(node["__entity"]) for node in _nodes(conditions) if _is_entity(node.get("__entity"))),
         syntax=syntax,
+        approval=annotations.get("approval") or "",
     )
 
 

@@ -141,4 +141,4 @@ class Ears:
         if entry.server.tenant != caller.tenant or self._live.is_drifted(entry.server.name, entry.kind, entry.pinned_name):
             return False
         decision = view.policy.decide(caller, entry.action, {}, endpoint.portal)
-        return decision.permitted and not decision.errors and caller.scopes.issuperset(entry.scopes)
+        return decision.permitted and not decision.approval and caller.scopes.issuperset(entry.scopes)

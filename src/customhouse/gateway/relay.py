@@ -160,6 +160,9 @@ class Relay:
             raise Refused(Reason.POLICY_BROKE, note="; ".join(decision.errors)[:500])
         if not decision.permitted:
             raise Refused(Reason.NOT_PERMITTED, {"rules": decision.reasons})
+        if decision.approval:
+            trail.decision = "deny"
+            raise Refused(Reason.NOT_PERMITTED, {"rules": decision.reasons}, note=f"{decision.approval} cannot be asked for approval yet")
         if not call.caller.scopes.issuperset(entry.scopes):
             trail.decision = "deny"
             challenge = self.challenge(call.endpoint, "insufficient_scope", tuple(sorted(entry.scopes)))
