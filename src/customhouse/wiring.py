@@ -51,7 +51,7 @@ from customhouse.core.catalogue import Endpoint, offer, portal_endpoint, server_
 from customhouse.core.launch import launch_of
 from customhouse.core.manifest import Pin, ServerDefinition
 from customhouse.core.picture import Picture, ServedServer, read_picture
-from customhouse.core.policy import PolicyInvalid, compile_policy, policy_servers
+from customhouse.core.policy import Policy, PolicyInvalid, compile_policy, policy_servers
 from customhouse.core.refusal import Reason, Refused
 from customhouse.edge.app import application
 from customhouse.edge.protocol import Bounds, Connection, Door, sweep
@@ -132,6 +132,18 @@ def files_picture(deployment: Deployment) -> Picture:
     return Picture(servers=servers, policies=deployment.policies, portals=portals)
 
 
+def policy_of(picture: Picture) -> Policy:
+    """The policy of what is served, over the current version of each server. Raises `PolicyInvalid`."""
+    current = [one for one in picture.servers if not one.deprecated]
+    pins = {one.name: one.pin for one in current if one.pin is not None}
+    return compile_policy(picture.policies, policy_servers([one.definition for one in current], pins))
+
+
+def read_policy(deployment: Deployment) -> Policy:
+    """The policy of a deployment's files, compiled. Raises `PolicyInvalid`."""
+    return policy_of(files_picture(deployment))
+
+
 def build_view(deployment: Deployment) -> View:
     """The view of a deployment's files. Raises `PolicyInvalid`."""
     return view_of(deployment.settings, files_picture(deployment))
@@ -140,8 +152,7 @@ def build_view(deployment: Deployment) -> View:
 def view_of(settings: Settings, picture: Picture) -> View:
     """The view of what is served. Raises `PolicyInvalid`, and `ValueError` where two names of a portal collide."""
     current = [one for one in picture.servers if not one.deprecated]
-    pins = {one.name: one.pin for one in current if one.pin is not None}
-    policy = compile_policy(picture.policies, policy_servers([one.definition for one in current], pins))
+    policy = policy_of(picture)
     offers = {one.name: offer(one.definition, one.pin, policy) for one in current if one.pin is not None}
     portals = dict(picture.portals)
     portals.setdefault("default", tuple(offers))

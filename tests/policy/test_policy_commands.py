@@ -1,5 +1,6 @@
 """`customhouse policy test` and `customhouse policy explain` on a deployment directory."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -207,3 +208,47 @@ def test_policies_that_do_not_load_are_told_by_file_and_line(deployment: Path) -
     result = run(deployment, "explain", "--as", "a", "call", "notes/read_note")
     assert result.exit_code == 1
     assert 'rules.cedar:2: Every rule needs an id of its own: put @id("...") before it.' in result.output
+
+
+def test_who_can_names_groups_with_rules_and_what_it_depends_on(deployment: Path) -> None:
+    result = run(deployment, "who-can", "notes/add_note")
+    assert (result.exit_code, result.output.splitlines()) == (
+        0,
+        ["notes/add_note (write):", "  group local/eng: depends on arguments; by drafts"],
+    )
+    whole = run(deployment, "who-can", "notes", "--class", "read", "--json")
+    assert [(row["kind"], row["name"], [who["name"] for who in row["who"]]) for row in json.loads(whole.output)] == [
+        ("tool", "read_note", ["local/eng"]),
+        ("prompt", "daily", ["local/eng"]),
+    ]
+
+
+def test_what_nobody_can_reach_is_said_and_an_unknown_name_is_refused(deployment: Path) -> None:
+    (deployment / "policies" / "rules.cedar").write_text("", "utf-8")
+    assert run(deployment, "who-can", "notes/add_note").output.splitlines() == ["notes/add_note (write): nobody"]
+    assert run(deployment, "blast-radius", "--server", "notes").output.splitlines() == ["Nobody."]
+    assert run(deployment, "who-can", "nots").exit_code != 0
+
+
+def test_a_blast_radius_counts_by_class_and_names_rules(deployment: Path) -> None:
+    expected = [
+        "2 read, 1 write, 0 destructive.",
+        "  read notes/read_note: always; by eng-reads",
+        "  read prompt:notes/daily: always; by eng-reads",
+        "  write notes/add_note: depends on arguments; by drafts",
+    ]
+    for who in (["--as", "alice", "--group", "eng"], ["--group", "eng"], ["--workload", "ci", "--group", "eng", "--client", "x"]):
+        assert run(deployment, "blast-radius", *who).output.splitlines() == expected
+    assert run(deployment, "blast-radius", "--as", "alice").output.splitlines() == ["0 read, 0 write, 0 destructive."]
+    assert run(deployment, "blast-radius", "--as", "alice", "--group", "eng", "--tenant", "other").output.splitlines()[1:] == []
+    assert json.loads(run(deployment, "blast-radius", "--group", "eng", "--json").output)["counts"]["write"] == 1
+
+
+def test_a_blast_radius_of_a_server_says_who_reaches_it(deployment: Path) -> None:
+    result = run(deployment, "blast-radius", "--server", "notes")
+    assert result.output == "group local/eng: 2 read, 1 write, 0 destructive. notes/add_note, notes/read_note, prompt:notes/daily\n"
+    assert json.loads(run(deployment, "blast-radius", "--server", "notes", "--json").output)[0]["who"] == "group local/eng"
+
+
+def test_a_blast_radius_needs_somebody(deployment: Path) -> None:
+    assert "Say whose" in run(deployment, "blast-radius").output

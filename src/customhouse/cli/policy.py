@@ -12,15 +12,20 @@ import msgspec
 from customhouse.cli import display
 from customhouse.cli.decisiontables import Who, caller_of, misses, named_ref, read_table
 from customhouse.cli.failures import explained
+from customhouse.cli.reach import show_blast_radius, show_who_can
 from customhouse.cli.settings import deployment_directory
-from customhouse.config.definitions import pin_path, read_definitions, read_pin
 from customhouse.config.load import Loaded, load
-from customhouse.core.policy import Explanation, Policy, Rule, compile_policy, policy_servers
+from customhouse.core.policy import Explanation, Policy, Rule
+from customhouse.wiring import read_deployment, read_policy
 
 
 @click.group("policy")
 def policy() -> None:
-    """Test and explain what the policies decide."""
+    """Test and explain what the policies decide, and see who could reach what."""
+
+
+policy.add_command(show_who_can)
+policy.add_command(show_blast_radius)
 
 
 @policy.command("test")
@@ -76,12 +81,7 @@ def explain_decision(directory: Path, verb: str, target: str, arguments: str, po
 
 def _compiled(loaded: Loaded) -> Policy:
     """The policy as the gateway would compile it. Raises `ConfigurationInvalid` and `PolicyInvalid`."""
-    directory, settings = loaded.directory, loaded.settings
-    definitions = read_definitions(directory, settings)
-    paths = {definition.name: pin_path(directory, settings, definition.name) for definition in definitions}
-    pins = {name: read_pin(path) for name, path in paths.items() if path.exists()}
-    sources = {path.name: path.read_text("utf-8") for path in sorted(loaded.path(settings.policies_dir).glob("*.cedar"))}
-    return compile_policy(sources, policy_servers(definitions, pins))
+    return read_policy(read_deployment(loaded))
 
 
 def _shown(path: Path, loaded: Loaded) -> str:

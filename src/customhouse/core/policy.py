@@ -195,6 +195,19 @@ class Policy:
         listed = self._refs.get(("Resource", server, uri)) or self._unlisted.get((server, uri))
         return listed or self._unlisted.keep((server, uri), resource_ref(self._servers[server], uri))
 
+    def offered(self) -> tuple[ActionRef, ...]:
+        """Everything that policies know by name, in the order of servers; resources read through templates are not among it."""
+        return tuple(self._refs.values())
+
+    def residuals(self, ref: ActionRef) -> tuple[tuple[Rule, Any], ...]:
+        """The rules whose action and resource match, with what is left of their conditions while nothing is known of the caller and the
+        context: a tree in Cedar's JSON policy format. Where the engine takes no partial question about the ref, all is left."""
+        rules = self._candidates_for(ref)
+        anybody = {rule.id: {**rule.syntax, "principal": {"op": "All"}} for rule in rules}
+        request = {"action": _as_cedar_text(ref.action), "resource": _as_cedar_text(ref.resource)}
+        left = cedarpy.is_authorized_partial(request, _policy_set(anybody), self._offered_entities(ref)).residuals
+        return tuple((rule, left[rule.id]["conditions"] if rule.id in left else rule.syntax["conditions"]) for rule in rules)
+
     def decide(self, caller: Caller, ref: ActionRef, arguments: Mapping[str, Any], portal: str) -> Decision:
         """Whether the call is permitted. `arguments` are valid by the pinned schema; a prompt's or resource's are not looked at."""
         kept = self._decisions.get((caller.context_digest, ref))
@@ -347,7 +360,10 @@ def _laid_slice(rules: tuple[Rule, ...]) -> _Slice:
 
 def _parsed(rules: Iterable[Rule]) -> cedarpy.PolicySet:
     """The engine's own ids become those of the rules."""
-    policies = {rule.id: rule.syntax for rule in rules}
+    return _policy_set({rule.id: rule.syntax for rule in rules})
+
+
+def _policy_set(policies: Mapping[str, Any]) -> cedarpy.PolicySet:
     return cedarpy.PolicySet.from_json_str(json.dumps({"templates": {}, "staticPolicies": policies, "templateLinks": []}))
 
 
