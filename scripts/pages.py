@@ -69,6 +69,20 @@ def definition_page() -> str:
     return NOTE + DEFINITION_HEAD + "".join(sections("", module.ServerDefinition, top="The server"))
 
 
+GRANT_HEAD = """\
+# Fields of a grant
+
+`grants/*.yaml` hold lists of grants; [grants](grants.md) shows how to write them. Unknown keys are refused. A `<name>` in a key
+stands for the name of an argument.
+"""
+
+
+def grant_page() -> str:
+    """The fields of one entry of `grants/*.yaml`."""
+    module = importlib.import_module("customhouse.config.grants")
+    return NOTE + GRANT_HEAD + "".join(sections("", module.WrittenGrant, top="The grant"))
+
+
 def record_page() -> str:
     """The fields of one entry of the ledger."""
     module = importlib.import_module("customhouse.core.record")
@@ -245,6 +259,7 @@ def help_text(path: str, command: click.Command) -> str:
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "settings.md": settings_page,
     "definition.md": definition_page,
+    "grant.md": grant_page,
     "record.md": record_page,
     "refusals.md": refusals_page,
     "commands.md": commands_page,

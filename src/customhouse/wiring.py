@@ -38,6 +38,7 @@ from customhouse.adapters.verifiers.tokens import TokenVerifier, issuers_over_ht
 from customhouse.adapters.views.files import FileViews
 from customhouse.config.addresses import web_address
 from customhouse.config.definitions import pin_path, read_definitions, read_pin
+from customhouse.config.grants import read_grants
 from customhouse.config.load import Loaded
 from customhouse.config.programs import installed_path
 from customhouse.config.rules import listens_on_loopback
@@ -52,6 +53,7 @@ from customhouse.core.launch import launch_of
 from customhouse.core.manifest import Pin, ServerDefinition
 from customhouse.core.picture import Picture, ServedServer, read_picture
 from customhouse.core.policy import Policy, PolicyInvalid, compile_policy, policy_servers
+from customhouse.core.policygrants import Grant
 from customhouse.core.refusal import Reason, Refused
 from customhouse.edge.app import application
 from customhouse.edge.protocol import Bounds, Connection, Door, sweep
@@ -108,6 +110,7 @@ class Deployment:
     definitions: tuple[ServerDefinition, ...]
     pins: Mapping[str, Pin]
     policies: Mapping[str, str]
+    grants: tuple[Grant, ...] = ()
 
     @property
     def settings(self) -> Settings:
@@ -116,27 +119,28 @@ class Deployment:
 
 
 def read_deployment(loaded: Loaded) -> Deployment:
-    """Read definitions, pins and policies. Raises `ConfigurationInvalid` with every finding."""
+    """Read definitions, pins, policies and grants. Raises `ConfigurationInvalid` with every finding."""
     directory, settings = loaded.directory, loaded.settings
     definitions = read_definitions(directory, settings)
     paths = {definition.name: pin_path(directory, settings, definition.name) for definition in definitions}
     pins = {name: read_pin(path) for name, path in paths.items() if path.exists()}
     policies = {path.name: path.read_text("utf-8") for path in sorted(loaded.path(settings.policies_dir).glob("*.cedar"))}
-    return Deployment(loaded, definitions, pins, policies)
+    grants = read_grants(directory, settings.grants_dir, {name: portal.servers for name, portal in loaded.portals.items()})
+    return Deployment(loaded, definitions, pins, policies, grants)
 
 
 def files_picture(deployment: Deployment) -> Picture:
     """The files of a deployment directory as what is served, unreviewed."""
     servers = tuple(ServedServer(one.name, 0, "", False, one, deployment.pins.get(one.name)) for one in deployment.definitions)
     portals = {name: portal.servers for name, portal in deployment.loaded.portals.items()}
-    return Picture(servers=servers, policies=deployment.policies, portals=portals)
+    return Picture(servers=servers, policies=deployment.policies, portals=portals, grants=deployment.grants)
 
 
 def policy_of(picture: Picture) -> Policy:
     """The policy of what is served, over the current version of each server. Raises `PolicyInvalid`."""
     current = [one for one in picture.servers if not one.deprecated]
     pins = {one.name: one.pin for one in current if one.pin is not None}
-    return compile_policy(picture.policies, policy_servers([one.definition for one in current], pins))
+    return compile_policy(picture.policies, policy_servers([one.definition for one in current], pins), picture.grants)
 
 
 def read_policy(deployment: Deployment) -> Policy:

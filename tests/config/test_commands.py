@@ -269,3 +269,19 @@ def test_a_reference_is_explained_as_it_is_written(tmp_path: Path) -> None:
     write(tmp_path, {"customhouse.yaml": "data_dir: 'env:HOME'\n"})
     row = next(row for row in explain(load(tmp_path, {"HOME": "/root"})) if row.key == "data_dir")
     assert row == ("data_dir", '"env:HOME"', "customhouse.yaml:1")
+
+
+def test_grants_that_end_within_a_week_are_told(directory: Path) -> None:
+    def on(days: int) -> str:
+        return (datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)).strftime("%Y-%m-%d")
+
+    text = "".join(f"- {{to: {{client: c}}, on: {{tool: notes/add_note}}, until: {on(days)}}}\n" for days in (-3, 2, 30))
+    write(directory, {"grants/a.yaml": text})
+    told = [check for check in examine(directory, {"NOTES_TOKEN": "x"}) if check.subject == "grants"]
+    assert [(check.verdict, check.sentence.split()[1:3]) for check in told] == [
+        (Verdict.NOTE, ["grant:a/1", "ended"]),
+        (Verdict.NOTE, ["grant:a/2", "ends"]),
+        (Verdict.OK, ["can", "be"]),
+    ]
+    write(directory, {"grants/a.yaml": "- to: {}\n"})
+    assert Verdict.PROBLEM in {check.verdict for check in examine(directory, {}) if check.subject == "grants"}

@@ -64,6 +64,7 @@ CONDITIONS = (
     'when { Resource::"notes/file:///b".server == "notes" && principal in Tenant::"acme" }',
     'when { principal in Group::"acme/eng" && action in Action::"read" }',
     'when { context.portal == "default" }',
+    "unless { context.now < 2000000000 }",
     f'when {{ {ARGUMENTS} title && context.arguments.title like "draft*" }}',
     f"when {{ {ARGUMENTS} count && context.arguments.count + 1 > 5 }}",
     f'unless {{ {ARGUMENTS} tags && context.arguments.tags.contains("a") }} when {{ principal.issuer == "https://idp.example" }}',
@@ -118,7 +119,9 @@ EVERYTHING = cedarpy.Entities.from_json_str(ref_entities(refs_of(EMPTY), SERVERS
 
 
 def engine(text: str, who: Caller, ref: ActionRef, arguments: Mapping[str, Any], portal: str) -> Decision:
-    context = {"portal": portal} if ref.arguments is None else {"portal": portal, "arguments": project(ref.arguments, arguments)}
+    context = {"portal": portal, "now": policy_module.AFTER_ALL} | (
+        {} if ref.arguments is None else {"arguments": project(ref.arguments, arguments)}
+    )
     kind = f"{who.tenant}/{'person' if who.person else 'workload'}/{who.subject}"
     request = {
         "principal": {"type": "Caller", "id": kind},

@@ -9,9 +9,11 @@ from customhouse.cli.decisiontables import misses, read_table
 from customhouse.config.definitions import read_definitions
 from customhouse.config.document import read_document
 from customhouse.config.findings import ConfigurationInvalid
+from customhouse.config.grants import read_grants
 from customhouse.config.load import load
 from customhouse.config.portals import portal_in
 from customhouse.config.tree import Settings
+from customhouse.core.identity import Caller
 from customhouse.core.manifest import Effect
 from customhouse.core.policy import PolicyInvalid, PolicyServer, PolicyTool, compile_policy
 
@@ -81,13 +83,25 @@ def test_an_example_of_a_rule_loads(example: str) -> None:
     assert compile_policy({"example.cedar": example}, SERVERS).digest
 
 
+def test_the_example_of_grants_is_accepted_and_does_what_the_rule_beside_it_does(tmp_path: Path) -> None:
+    (tmp_path / "grants").mkdir()
+    (tmp_path / "grants" / "support.yaml").write_text(blocks("grants.md", "yaml")[0], encoding="utf-8")
+    grants = read_grants(tmp_path, "grants", {"finance": ("billing",)})
+    granting = compile_policy({}, SERVERS, grants)
+    ruling = compile_policy({"example.cedar": blocks("grants.md", "cedar")[0]}, SERVERS)
+    caller = Caller(issuer="i", tenant="acme", person="ada", workload="", client="c", groups=("support",), expires_at=0.0)
+    for amount, now in ((5000, 1.0), (5001, 1.0), (1, grants[0].until - 1.0), (1, grants[0].until * 1.0)):
+        decided = [one.decide(caller, one.tool("billing", "refund"), {"amount_cents": amount}, "p", now) for one in (granting, ruling)]
+        assert decided[0].permitted is decided[1].permitted is (amount <= 5000 and now < grants[0].until)
+
+
 def test_the_example_of_a_decision_table_agrees_with_the_example_of_a_grant(tmp_path: Path) -> None:
     table = tmp_path / "example.test.yaml"
     table.write_text(blocks("policy.md", "yaml")[0], encoding="utf-8")
     policy = compile_policy({"example.cedar": blocks("policy.md", "cedar")[0]}, SERVERS)
     cases = read_table(table, table.name)
     assert len(cases) == 2
-    assert [list(misses(policy, case)) for _, case in cases] == [[], []]
+    assert [list(misses(policy, case, 0.0)) for _, case in cases] == [[], []]
 
 
 def test_the_rule_of_the_decision_that_a_permit_names_its_action_is_refused() -> None:

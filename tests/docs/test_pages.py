@@ -12,7 +12,7 @@ def test_a_printed_page_is_what_the_source_prints_now(name: str) -> None:
     assert (pages.MANUAL / name).read_text(encoding="utf-8") == pages.PAGES[name]()
 
 
-@pytest.mark.parametrize("name", ["settings.md", "definition.md"])
+@pytest.mark.parametrize("name", ["settings.md", "definition.md", "grant.md"])
 def test_every_field_that_an_operator_writes_has_a_meaning(name: str) -> None:
     rows = [line for line in pages.PAGES[name]().splitlines() if line.startswith("| `")]
     assert rows

@@ -18,6 +18,7 @@ from customhouse.core.identity import Caller
 from customhouse.core.manifest import Effect, Manifest, Pin, ServerDefinition, ToolReview, digest_of
 from customhouse.core.permit import Errand, Permit
 from customhouse.core.policy import compile_policy, policy_servers
+from customhouse.core.policygrants import Grant
 from customhouse.core.protocol.revisions import META_CAPABILITIES, META_VERSION, NAMED_BY
 from customhouse.core.protocol.sse import event
 from customhouse.core.record import Record
@@ -302,10 +303,11 @@ class World:
         argument_key: bytes = b"k" * 32,
         pinned: str = "2026-07-28",
         notes: ServerDefinition = NOTES,
+        grants: tuple[Grant, ...] = (),
     ) -> None:
         servers = (notes, FOREIGN)
         pins = {server.name: Pin(server=server.name, revision=pinned, digest=digest_of(MANIFEST), manifest=MANIFEST) for server in servers}
-        policy = compile_policy({"rules.cedar": rules}, policy_servers(servers, pins))
+        policy = compile_policy({"rules.cedar": rules}, policy_servers(servers, pins), grants)
         offers = [offer(server, pins[server.name], policy) for server in servers]
         endpoints = [portal_endpoint("default", offers, PUBLIC), *(server_endpoint(one, PUBLIC) for one in offers)]
         view = View({one.path: one for one in endpoints}, policy, frozenset({b"gateway.test"}), frozenset(), INFO)

@@ -6,9 +6,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from customhouse.core.manifest import Effect
 from customhouse.core.permit import Permit
+from customhouse.core.policygrants import Grant, Granted, Grantee
 from customhouse.ports.traffic import Ask, Listener, UpstreamAnswer
-from tests.gateway.support import World, legacy, result
+from tests.gateway.support import Moving, World, legacy, result
 
 READER, NOBODY, STRANGER = b"alice readers", b"mallory", b"eve readers tenant=other"
 SEARCH = {"name": "notes__search", "arguments": {"query": "x"}}
@@ -339,3 +341,21 @@ async def test_a_rule_that_cannot_be_evaluated_refuses_the_call(world: World, mo
     back = await world.ask("tools/call", SEARCH)
     assert back.refusal == "POLICY_BROKE"
     assert (world.book.closing.decision, world.book.closing.note) == ("deny", "rule x: overflow")
+
+
+async def test_what_a_grant_gave_is_gone_from_calls_and_lists_when_it_ended() -> None:
+    ends = int(Moving().now()) + 60
+    grant = Grant(
+        file="grants/a.yaml",
+        line=1,
+        id="grant:a/1",
+        to=Grantee(group="acme/readers"),
+        on=Granted(server="notes", classes=(Effect.READ,)),
+        until=ends,
+    )
+    world = World("", grants=(grant,))
+    assert "notes__search" in await names(world, READER)
+    assert "result" in (await world.ask("tools/call", SEARCH, token=READER)).answer
+    world.clock.at += 61
+    assert await names(world, READER) == []
+    assert (await world.ask("tools/call", SEARCH, token=READER)).refusal == "UNKNOWN_NAME"

@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 from customhouse.cli.policy import policy
 from customhouse.config.definitions import write_pin
 from customhouse.core.manifest import Manifest, Pin, digest_of
+from tests.config.deployments import write
 
 DEFINITION = """\
 name: notes
@@ -252,3 +253,41 @@ def test_a_blast_radius_of_a_server_says_who_reaches_it(deployment: Path) -> Non
 
 def test_a_blast_radius_needs_somebody(deployment: Path) -> None:
     assert "Say whose" in run(deployment, "blast-radius").output
+
+
+GRANTS = """\
+- to: {group: local/ops}
+  on: {tool: notes/add_note}
+  arguments: {title: {prefix: [ops-]}}
+- to: {person: local/ada}
+  on: {tool: notes/add_note}
+  until: 2020-01-01
+"""
+
+
+def test_grants_decide_beside_policies_and_are_found_by_every_command(deployment: Path) -> None:
+    write(deployment, {"grants/ops.yaml": GRANTS})
+    told = run(deployment, "explain", "--as", "bob", "--group", "ops", "call", "notes/add_note", "--arguments", '{"title": "ops-1"}')
+    assert "grant:ops/1 (grants/ops.yaml:1)" in told.output
+    assert run(deployment, "who-can", "notes/add_note").output.splitlines()[1:] == [
+        "  group local/eng: depends on arguments; by drafts",
+        "  group local/ops: depends on arguments; by grant:ops/1",
+        "  person ada: ended 2020-01-02T00:00:00Z; by grant:ops/2",
+    ]
+    ended = run(deployment, "explain", "--as", "ada", "call", "notes/add_note", "--arguments", '{"title": "x"}')
+    assert "It ended." in ended.output
+    table = "- {as: {person: ada}, call: notes/add_note, arguments: {title: x}, at: 2020-01-01, expect: permit}\n"
+    write(deployment, {"policies/ends.test.yaml": table + table.replace("2020-01-01", "2020-01-02T00:00:00Z").replace("permit", "deny")})
+    assert run(deployment, "test").output.splitlines()[-1] == "2 cases, 0 missed."
+
+
+def test_a_grant_that_does_not_load_is_said_at_its_line(deployment: Path) -> None:
+    write(deployment, {"grants/ops.yaml": GRANTS.replace("title", "titel")})
+    result = run(deployment, "who-can", "notes/add_note")
+    assert result.exit_code != 0
+    assert "grants/ops.yaml:1: grant:ops/1: There is no argument that policies can read with the name `titel`" in result.output
+
+
+def test_a_case_at_no_moment_is_refused(deployment: Path) -> None:
+    write(deployment, {"policies/odd.test.yaml": "- {as: {person: ada}, call: notes/add_note, at: noon, expect: permit}\n"})
+    assert "`at` is not a day or a moment: noon." in run(deployment, "test").output

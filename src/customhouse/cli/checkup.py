@@ -8,6 +8,7 @@ import os
 import socket
 import ssl
 import stat
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,14 @@ from customhouse.adapters.sandboxes.trees import digest_of_tree
 from customhouse.adapters.secrets.references import ReferencedSecrets
 from customhouse.config.definitions import pin_path, pinned_names, read_definitions, read_pin
 from customhouse.config.findings import ConfigurationInvalid
+from customhouse.config.grants import DAY_SECONDS, read_grants, shown_moment
 from customhouse.config.load import Loaded, load
 from customhouse.config.programs import installed_path
 from customhouse.config.tree import Tls
 from customhouse.core.manifest import UNSANDBOXED_STDIO, Pin, ServerDefinition
+
+ENDS_SOON_SECONDS = 7 * DAY_SECONDS
+"""How far ahead the end of a grant is told: time to ask for another one."""
 
 
 class Verdict(enum.Enum):
@@ -152,6 +157,25 @@ def _look_at_policies(deployment: _Deployment) -> Iterator[Check]:
         yield Check(Verdict.NOTE, "policies", f"{policies}/ holds no policy, so every call is refused.", "Write one that grants reads.")
     elif not unreadable:
         yield Check(Verdict.OK, "policies", f"{policies}/ can be read; it holds {len(files)} of *.cedar.")
+
+
+def _look_at_grants(deployment: _Deployment) -> Iterator[Check]:
+    """Ends are told a week ahead."""
+    settings = deployment.loaded.settings
+    try:
+        portals = {name: portal.servers for name, portal in deployment.loaded.portals.items()}
+        grants = read_grants(deployment.loaded.directory, settings.grants_dir, portals)
+    except ConfigurationInvalid as invalid:
+        yield from _problems("grants", invalid)
+        return
+    now = time.time()
+    for grant in grants:
+        if grant.until and grant.until <= now + ENDS_SOON_SECONDS:
+            said = "ended" if grant.until <= now else "ends"
+            remedy = "Remove it, or give it a new `until`." if grant.until <= now else "Write a new `until` if it shall go on."
+            yield Check(Verdict.NOTE, "grants", f"{grant.file}:{grant.line}: {grant.id} {said} {shown_moment(grant.until)}.", remedy)
+    if grants:
+        yield Check(Verdict.OK, "grants", f"{settings.grants_dir}/ can be read; it holds {len(grants)} grants.")
 
 
 def _look_at_data(deployment: _Deployment) -> Iterator[Check]:
@@ -286,6 +310,7 @@ _LOOKS: tuple[Callable[[_Deployment], Iterator[Check]], ...] = (
     _look_at_definitions,
     _look_at_pins,
     _look_at_policies,
+    _look_at_grants,
     _look_at_data,
     _look_at_secrets,
     _look_at_packages,

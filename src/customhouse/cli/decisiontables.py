@@ -8,6 +8,7 @@ import msgspec
 
 from customhouse.config.document import Items, Node, plain, read_file
 from customhouse.config.findings import ConfigurationInvalid, Place, found
+from customhouse.config.grants import moment
 from customhouse.core.identity import Caller, known
 from customhouse.core.policy import ActionRef, Decision, Policy
 
@@ -35,6 +36,8 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"who
     name: str = ""
     arguments: dict[str, Any] = {}
     portal: str = "default"
+    at: str = ""
+    """The moment of the call, as 2027-01-31T18:00:00Z, or the begin of a day, as 2027-01-31; empty: now."""
     because: tuple[str, ...] | None = None
     """The ids of the rules that must determine the decision, in any order; absent: whichever do."""
     approval: str | None = None
@@ -55,14 +58,14 @@ def read_table(path: Path, file: str) -> tuple[tuple[Place, Case], ...]:
     return tuple((place, case) for place, case in cases if isinstance(case, Case))
 
 
-def misses(policy: Policy, case: Case) -> Iterator[str]:
+def misses(policy: Policy, case: Case, now: float) -> Iterator[str]:
     """How the decision differs from the expected one, in sentences; nothing if it does not."""
     try:
         ref = named_ref(policy, case.call)
     except LookupError as unknown:
         yield str(unknown.args[0])
         return
-    decision = policy.decide(caller_of(case.who, ref), ref, case.arguments, case.portal)
+    decision = policy.decide(caller_of(case.who, ref), ref, case.arguments, case.portal, moment(case.at) if case.at else now)
     if decision.errors:
         yield f"It cannot be decided: {'; '.join(decision.errors)}."
     elif decision.permitted is not (case.expect == "permit"):
@@ -109,9 +112,15 @@ def caller_in(who: Who, tenant: str) -> Caller:
 def _case(node: Node) -> Case | str:
     """The case, or what is wrong with it."""
     try:
-        return msgspec.convert(plain(node), Case)
+        case = msgspec.convert(plain(node), Case)
     except msgspec.ValidationError as invalid:
         return str(invalid)
+    if case.at:
+        try:
+            moment(case.at)
+        except ValueError:
+            return f"`at` is not a day or a moment: {case.at}"
+    return case
 
 
 def _spoken(decision: Decision) -> str:

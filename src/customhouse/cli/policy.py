@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,11 @@ def run_tables(files: tuple[Path, ...], directory: Path) -> None:
     loaded = load(directory, os.environ)
     compiled = _compiled(loaded)
     tables = files or tuple(sorted(loaded.path(loaded.settings.policies_dir).glob("*.test.yaml")))
-    results = [(place, case, tuple(misses(compiled, case))) for path in tables for place, case in read_table(path, _shown(path, loaded))]
+    results = [
+        (place, case, tuple(misses(compiled, case, time.time())))
+        for path in tables
+        for place, case in read_table(path, _shown(path, loaded))
+    ]
     for place, case, wrong in results:
         click.echo(display.line(f"{'MISS' if wrong else 'ok  '} {place} {case.name or case.call}: {' '.join(wrong) or case.expect}"))
     missed = sum(bool(wrong) for _, _, wrong in results)
@@ -75,7 +80,7 @@ def explain_decision(directory: Path, verb: str, target: str, arguments: str, po
         raise click.UsageError(f"Say who would {verb}: --as PERSON or --workload NAME.")
     compiled = _compiled(load(directory, os.environ))
     ref = named_ref(compiled, target)
-    for line in _told(compiled.explain(caller_of(caller, ref), ref, _table(arguments), portal)):
+    for line in _told(compiled.explain(caller_of(caller, ref), ref, _table(arguments), portal, time.time())):
         click.echo(display.safe(line))
 
 

@@ -1,6 +1,7 @@
 """`customhouse policy who-can` and `customhouse policy blast-radius`: who could reach what, read from the policies alone."""
 
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from customhouse.cli import display
 from customhouse.cli.decisiontables import named_ref
 from customhouse.cli.failures import explained
 from customhouse.cli.settings import deployment_directory
+from customhouse.config.grants import shown_moment
 from customhouse.config.load import load
 from customhouse.core.manifest import Effect
 from customhouse.core.policy import ActionRef, Policy
@@ -34,7 +36,7 @@ def show_who_can(directory: Path, target: str, effect: str | None, as_json: bool
     """
     compiled = read_policy(read_deployment(load(directory, os.environ)))
     refs = [ref for ref in _named_refs(compiled, target) if effect in (None, ref.effect.value)]
-    found = [(ref, who_can(compiled, ref)) for ref in refs]
+    found = [(ref, who_can(compiled, ref, time.time())) for ref in refs]
     if as_json:
         click.echo(display.as_json([_as_row(ref, reachers) for ref, reachers in found]))
         return
@@ -65,7 +67,7 @@ def show_blast_radius(directory: Path, tenant: str, server: str, as_json: bool, 
     if server:
         _show_server(compiled, server, as_json)
         return
-    reached = blast_radius(compiled, _knowledge(compiled, tenant, **who))
+    reached = blast_radius(compiled, _knowledge(compiled, tenant, **who), time.time())
     if as_json:
         click.echo(display.as_json({"counts": _counts(reached), "reached": msgspec.to_builtins(reached)}))
         return
@@ -80,7 +82,7 @@ def _show_server(compiled: Policy, server: str, as_json: bool) -> None:
     """Who reaches a server, with how many of its tools, prompts and resources of each class."""
     by_whom: dict[tuple[str, str, tuple[str, ...]], list[ActionRef]] = {}
     for ref in _named_refs(compiled, server):
-        for reacher in who_can(compiled, ref):
+        for reacher in [one for one in who_can(compiled, ref, time.time()) if not one.reach.ended]:
             by_whom.setdefault((reacher.kind, reacher.name, reacher.provided), []).append(ref)
     rows = [
         {"who": _spoken_head(*whom), "counts": _counts(refs), "reached": [_path(ref) for ref in refs]} for whom, refs in by_whom.items()
@@ -166,8 +168,13 @@ def _spoken(reach: Reach) -> str:
 
 
 def _parts(reach: Reach) -> Iterator[str]:
-    yield "always" if reach.always else f"depends on {', or '.join(reach.depends)}"
+    if reach.ended:
+        yield f"ended {shown_moment(reach.until)}"
+    else:
+        yield "always" if reach.always else f"depends on {', or '.join(reach.depends)}"
     yield f"by {', '.join(reach.rules)}"
+    if reach.until and not reach.ended:
+        yield f"until {shown_moment(reach.until)}"
     if reach.unless:
         yield f"unless {', '.join(reach.unless)} forbids it"
     if reach.approval:

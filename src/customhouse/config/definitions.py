@@ -44,7 +44,7 @@ MAX_CONNECT_TIMEOUT_SECONDS = 60.0
 
 _SUFFIX = ".yaml"
 _PIN_SUFFIX = ".pin.json"
-_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
+SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 """RFC 6749, section 3.3: scope-token."""
 _SECRET_PARAMETER = re.compile(r"token|secret|passw|key|auth|sig|credential|session|jwt", re.IGNORECASE)
 
@@ -269,7 +269,7 @@ def _tool_bounds(review: ToolReview) -> Iterator[Complaint]:
 
 def _tool_scopes(review: ToolReview) -> Iterator[Complaint]:
     for index, scope in enumerate(review.scopes):
-        if _SCOPE.fullmatch(scope) is None:
+        if SCOPE.fullmatch(scope) is None:
             yield Complaint(("scopes", index), "This is not an OAuth scope.", "Write one scope without spaces, quotes and backslashes.")
 
 

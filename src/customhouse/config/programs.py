@@ -40,7 +40,10 @@ def exposed(program: StdioProgram, directory: Path, settings: Settings) -> Itera
     """Listed paths that would show a server the gateway's own files. Keys count from the program."""
     private = [
         (directory / name).resolve()
-        for name in (settings.data_dir, settings.servers_dir, settings.policies_dir, settings.portals_dir, "customhouse.yaml")
+        for name in (
+            *(settings.data_dir, settings.servers_dir, settings.policies_dir, settings.grants_dir, settings.portals_dir),
+            "customhouse.yaml",
+        )
     ]
     tree = installed_path(program, directory, settings).resolve()
     if any(tree == own or tree in own.parents for own in private):

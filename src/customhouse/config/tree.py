@@ -259,6 +259,8 @@ Absent on a loopback bind, it follows `listen`."""
     """Directory of policies and their decision tables."""
     portals_dir: Annotated[str, msgspec.Meta(min_length=1)] = "portals"
     """Directory of portals, a file each, beside those under `portals`."""
+    grants_dir: Annotated[str, msgspec.Meta(min_length=1)] = "grants"
+    """Directory of grants: permits of common shapes, written as a few keys."""
     listen: Listen = Listen()
     """The door."""
     identity: Identity = Identity()

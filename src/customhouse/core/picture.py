@@ -12,6 +12,7 @@ import msgspec
 
 from customhouse.core.content import Content, PolicyContent, PortalContent, ServerContent, read_content
 from customhouse.core.manifest import Pin, ServerDefinition
+from customhouse.core.policygrants import Grant
 from customhouse.core.review import Kind, State, Version
 
 
@@ -60,6 +61,8 @@ class Picture:
     """Cedar text by file name."""
     portals: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Servers by portal."""
+    grants: tuple[Grant, ...] = ()
+    """Of a directory that is served as it stands; the register keeps none."""
     contents: Mapping[str, Content] = field(default_factory=dict)
     """By digest, for the next picture."""
 
@@ -99,7 +102,7 @@ def picture_of(served: Iterable[tuple[Named, Content]], digest: str = "") -> Pic
             policies[version.name] = content.text
         elif isinstance(content, PortalContent):
             portals[version.name] = content.portal.servers
-    return Picture(digest, tuple(servers), policies, portals, contents)
+    return Picture(digest, tuple(servers), policies, portals, contents=contents)
 
 
 def read_picture(digest: str, lines: Sequence[bytes], before: Picture) -> Picture:

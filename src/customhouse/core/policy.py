@@ -4,14 +4,17 @@ Facts: the engine's cost is linear in the rules it is handed (78 us at 5, 1 ms a
 whose heads can match. Slice and whole set agree: a rule is satisfied only if its head matches, and its conditions, where alone errors
 arise, are not read otherwise (Cedar, Authorization).
 A slice in which no condition reads `context` gives one decision for all arguments of one authorisation context, so that decision is kept;
-the syntax tree says so, and every other decision is made anew. `Policy` keeps nothing but such derived values, each in a bounded map.
+the syntax tree says so, and every other decision is made anew. Grants that end do so at moments that are known ahead; what is kept holds
+between two of them. `Policy` keeps nothing but such derived values, each in a bounded map.
 """
 
+import bisect
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, TypeVar
 
 import cedarpy
@@ -20,6 +23,7 @@ import msgspec
 from customhouse.core.identity import Caller, known
 from customhouse.core.policyarguments import project
 from customhouse.core.policycheck import check
+from customhouse.core.policygrants import Grant, granted
 from customhouse.core.policymodel import (
     ActionRef,
     PolicyServer,
@@ -37,6 +41,7 @@ from customhouse.core.policymodel import (
     tool_ref,
 )
 from customhouse.core.policyrules import PolicyFinding, PolicyInvalid, Rule, Scope, read_rules
+from customhouse.core.policytext import quoted
 
 __all__ = [
     "ActionRef",
@@ -59,6 +64,8 @@ MAX_GROUNDS: Final = 8_192
 """Kept slices with their entities; about 3 KB each."""
 MAX_SLICES: Final = 4_096
 """Kept sets of parsed rules."""
+AFTER_ALL: Final = 2**53
+"""Later than any end of a grant: who does not say when a call is made gets nothing from grants that end."""
 NEAREST: Final = 5
 """Rules that an explanation of a default deny names at most."""
 
@@ -94,14 +101,17 @@ class Explanation(msgspec.Struct, frozen=True):
     """For a default deny: the permits that came closest, the closest first."""
 
 
-def compile_policy(sources: Mapping[str, str], servers: Sequence[PolicyServer]) -> "Policy":
-    """The policy of a deployment: Cedar texts by file name, and the servers they speak about. Raises `PolicyInvalid` with all findings."""
+def compile_policy(sources: Mapping[str, str], servers: Sequence[PolicyServer], grants: Sequence[Grant] = ()) -> "Policy":
+    """The policy of a deployment: Cedar texts by file name, grants, and the servers they speak about. Raises `PolicyInvalid` with all
+    findings."""
     refs = tuple(itertools.chain.from_iterable(_refs(server) for server in servers))
     schema_text = json.dumps(cedar_schema(refs), sort_keys=True)
     schema = cedarpy.Schema.from_json_str(schema_text)
-    rules, unreadable = read_rules(sources)
+    read, unreadable = read_rules(sources)
+    granting, unfit = granted(grants, {ref.resource[1]: ref for ref in refs if ref.resource[0] == "Tool"})
+    rules = (*read, *granting)
     actions = {ref.action[1] for ref in refs} | {"read", "write", "destructive", "get:prompt", "read:resource"}
-    findings = [*unreadable, *check(rules, servers, actions, schema)]
+    findings = [*unreadable, *unfit, *check(rules, servers, actions, schema)]
     if findings:
         raise PolicyInvalid(findings)
     return Policy(rules, servers, refs, schema, _digest(rules, sources, servers, schema_text))
@@ -115,7 +125,7 @@ def _refs(server: PolicyServer) -> Iterable[ActionRef]:
 
 def _digest(rules: Sequence[Rule], sources: Mapping[str, str], servers: Iterable[PolicyServer], schema_text: str) -> str:
     """Over everything that a decision rests on, beside caller, action and arguments."""
-    shipped = [rule.text for rule in rules if rule.shipped]
+    shipped = [rule.text for rule in rules if rule.shipped or rule.granted]
     attributes = sorted((one.name, one.tenant, one.owner, sorted((tool.name, tool.labels) for tool in one.tools)) for one in servers)
     return "sha256:" + hashlib.sha256(msgspec.json.encode([shipped, sorted(sources.items()), attributes, schema_text])).hexdigest()
 
@@ -173,6 +183,8 @@ class Policy:
         self._refs = {(ref.resource[0], ref.server, ref.name): ref for ref in refs}
         self._schema = schema
         self._by_action = _by_action(self.rules)
+        self._ends = sorted({rule.until for rule in rules if rule.until})
+        self._holds_from, self._holds_until = math.inf, -math.inf
         self._mentions = frozenset().union(*(rule.mentions for rule in rules))
         self._candidates: _Bounded[tuple[Rule, ...]] = _Bounded(MAX_GROUNDS)
         self._offered: _Bounded[cedarpy.Entities] = _Bounded(MAX_GROUNDS)
@@ -208,40 +220,61 @@ class Policy:
         left = cedarpy.is_authorized_partial(request, _policy_set(anybody), self._offered_entities(ref)).residuals
         return tuple((rule, left[rule.id]["conditions"] if rule.id in left else rule.syntax["conditions"]) for rule in rules)
 
-    def decide(self, caller: Caller, ref: ActionRef, arguments: Mapping[str, Any], portal: str) -> Decision:
-        """Whether the call is permitted. `arguments` are valid by the pinned schema; a prompt's or resource's are not looked at."""
-        kept = self._decisions.get((caller.context_digest, ref))
-        return kept if kept is not None else self._decide(_identified(caller), ref, arguments, portal)
+    def epoch(self, now: float) -> int:
+        """How many ends of grants have passed: what is visible and decided apart from arguments changes with it alone."""
+        return bisect.bisect_right(self._ends, now)
 
-    def visible(self, caller: Caller, ref: ActionRef) -> bool:
+    def decide(self, caller: Caller, ref: ActionRef, arguments: Mapping[str, Any], portal: str, now: float = AFTER_ALL) -> Decision:
+        """Whether the call is permitted. `arguments` are valid by the pinned schema; a prompt's or resource's are not looked at. `now` is
+        in Unix seconds."""
+        if not self._holds_from <= now < self._holds_until:
+            self._enter_epoch(now)
+        kept = self._decisions.get((caller.context_digest, ref))
+        return kept if kept is not None else self._decide(_identified(caller), ref, arguments, portal, now)
+
+    def visible(self, caller: Caller, ref: ActionRef, now: float = AFTER_ALL) -> bool:
         """Whether some call could be permitted: false only if none can."""
+        if not self._holds_from <= now < self._holds_until:
+            self._enter_epoch(now)
         key = (caller.context_digest, ref)
         kept = self._visible.get(key)
-        return kept if kept is not None else self._look(_identified(caller), ref)
+        return kept if kept is not None else self._look(_identified(caller), ref, now)
 
-    def explain(self, caller: Caller, ref: ActionRef, arguments: Mapping[str, Any], portal: str) -> Explanation:
+    def explain(self, caller: Caller, ref: ActionRef, arguments: Mapping[str, Any], portal: str, now: float = AFTER_ALL) -> Explanation:
         """The decision with the rules behind it; for a default deny, the permits that came closest."""
-        decision = self.decide(caller, ref, arguments, portal)
+        decision = self.decide(caller, ref, arguments, portal, now)
         rules = tuple(rule for rule in self.rules if rule.id in decision.reasons)
-        near = () if rules or decision.errors else tuple(itertools.islice(self._near(caller, ref), NEAREST))
+        near = () if rules or decision.errors else tuple(itertools.islice(self._near(caller, ref, now), NEAREST))
         return Explanation(decision, _summary(decision), rules, near)
 
-    def _decide(self, caller: Caller, ref: ActionRef, arguments: Mapping[str, Any], portal: str) -> Decision:
+    def _enter_epoch(self, now: float) -> None:
+        """Forget what held between two other ends of grants."""
+        passed = self.epoch(now)
+        self._holds_from = self._ends[passed - 1] if passed else -math.inf
+        self._holds_until = self._ends[passed] if passed < len(self._ends) else math.inf
+        self._decisions.clear()
+        self._visible.clear()
+
+    def _decide(self, caller: Caller, ref: ActionRef, arguments: Mapping[str, Any], portal: str, now: float) -> Decision:
         try:
             ground = self._ground(caller, ref)
             if not ground.slice.reads_context:
-                return self._decisions.keep((caller.context_digest, ref), _judge(ground, {}, None))
-            return _judge(ground, _context(ref, arguments, portal), self._schema)
+                return self._decisions.keep((caller.context_digest, ref), _judge(ground, {"now": int(now)}, None))
+            return _judge(ground, _context(ref, arguments, portal, now), self._schema)
         except ValueError as unfit:
             return Decision(False, errors=(f"{ref.action[1]} cannot be judged: {unfit}",))
 
-    def _look(self, caller: Caller, ref: ActionRef) -> bool:
+    def _look(self, caller: Caller, ref: ActionRef, now: float) -> bool:
         try:
-            ground = self._ground(caller, ref)
+            ground = self._without_ended(self._ground(caller, ref), now)
         except ValueError:
             return False
-        seen = self._could_permit(ground) if ground.slice.reads_context else self.decide(caller, ref, {}, "").permitted
+        seen = self._could_permit(ground) if ground.slice.reads_context else self.decide(caller, ref, {}, "", now).permitted
         return self._visible.keep((caller.context_digest, ref), seen)
+
+    def _without_ended(self, ground: _Ground, now: float) -> _Ground:
+        rules = tuple(rule for rule in ground.slice.rules if not rule.until or now < rule.until)
+        return ground if len(rules) == len(ground.slice.rules) else replace(ground, slice=self._slice(rules))
 
     def _could_permit(self, ground: _Ground) -> bool:
         """Partial evaluation with the context unknown; it takes entities as normalised Cedar text only, so odd names fall back."""
@@ -254,7 +287,7 @@ class Policy:
     def _could_permit_by_rules(self, ground: _Ground) -> bool:
         """Coarser: a rule that reads the context might say anything, the others say what they say."""
         fixed = self._slice(tuple(rule for rule in ground.slice.rules if not rule.reads_context))
-        decision = _judge(_Ground(fixed, ground.entities, ground.principal, ground.ref), {}, None)
+        decision = _judge(replace(ground, slice=fixed), {"now": 0}, None)
         asking = any(rule.permits and rule.reads_context for rule in ground.slice.rules)
         return decision.permitted or (asking and not decision.reasons and not decision.errors)
 
@@ -296,11 +329,13 @@ class Policy:
         key = frozenset(rule.id for rule in rules)
         return self._slices.get(key) or self._slices.keep(key, _laid_slice(rules))
 
-    def _near(self, caller: Caller, ref: ActionRef) -> Iterable[NearMiss]:
+    def _near(self, caller: Caller, ref: ActionRef, now: float) -> Iterable[NearMiss]:
         """Permits for this very caller first, then those for others, then those for another action or another place."""
         permits = [(rule, _fit(rule, caller, ref)) for rule in self.rules if rule.permits]
         for wanted, sentence in _MISSES.items():
-            yield from (NearMiss(rule, sentence(rule, ref)) for rule, fit in permits if fit == wanted)
+            for rule, fit in permits:
+                if fit == wanted:
+                    yield NearMiss(rule, "It ended." if rule.until and rule.until <= now else sentence(rule, ref))
 
 
 _OFFERED: Final = frozenset({"Tool", "Prompt", "Resource"})
@@ -367,8 +402,9 @@ def _policy_set(policies: Mapping[str, Any]) -> cedarpy.PolicySet:
     return cedarpy.PolicySet.from_json_str(json.dumps({"templates": {}, "staticPolicies": policies, "templateLinks": []}))
 
 
-def _context(ref: ActionRef, arguments: Mapping[str, Any], portal: str) -> dict[str, Any]:
-    return {"portal": portal} if ref.arguments is None else {"portal": portal, "arguments": project(ref.arguments, arguments)}
+def _context(ref: ActionRef, arguments: Mapping[str, Any], portal: str, now: float) -> dict[str, Any]:
+    context: dict[str, Any] = {"portal": portal, "now": int(now)}
+    return context if ref.arguments is None else {**context, "arguments": project(ref.arguments, arguments)}
 
 
 def _request(ground: _Ground) -> dict[str, Uid]:
@@ -391,8 +427,5 @@ def _approval(rules: _Slice, reasons: Iterable[str]) -> str:
     return ",".join(sorted({asked[reason] for reason in reasons if reason in asked})) if asked else ""
 
 
-_ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "\0": "\\0"})
-
-
 def _as_cedar_text(uid: Uid) -> str:
-    return f'{uid[0]}::"{uid[1].translate(_ESCAPES)}"'
+    return f"{uid[0]}::{quoted(uid[1])}"

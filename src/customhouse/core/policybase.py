@@ -13,6 +13,9 @@ BASE_FILE: Final = "customhouse:base.cedar"
 RESERVED_PREFIX: Final = "base."
 """Ids of shipped rules begin like this, and ids of a deployment's rules never do."""
 
+GRANT_PREFIX: Final = "grant:"
+"""Ids of the rules that grants become begin like this, and ids of written rules never do."""
+
 BASE_POLICY: Final = """\
 // A caller reaches nothing outside the caller's own tenant, whatever anybody grants.
 @id("base.tenancy")

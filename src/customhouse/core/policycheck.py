@@ -37,12 +37,12 @@ class _Names:
         tools = {f"{server.name}/{tool.name}" for server in everything for tool in server.tools}
         prompts = {f"{server.name}/{prompt}" for server in everything for prompt in server.prompts}
         self._judges: Mapping[str, Callable[[str], str]] = {
-            "Tenant": lambda tenant: _unknown("tenant", tenant, self._tenants),
-            "Server": lambda server: _unknown("server", server, self._servers),
-            "Tool": lambda tool: _unknown("tool", tool, tools),
-            "Prompt": lambda prompt: _unknown("prompt", prompt, prompts),
+            "Tenant": lambda tenant: unknown("tenant", tenant, self._tenants),
+            "Server": lambda server: unknown("server", server, self._servers),
+            "Tool": lambda tool: unknown("tool", tool, tools),
+            "Prompt": lambda prompt: unknown("prompt", prompt, prompts),
             "Resource": self._about_resource,
-            "Action": lambda action: _unknown("action", action, actions),
+            "Action": lambda action: unknown("action", action, actions),
             "Group": self._about_group,
             "Caller": self._about_caller,
         }
@@ -55,16 +55,16 @@ class _Names:
     def _about_resource(self, resource: str) -> str:
         """Resources are read through templates too, so their URIs cannot all be known."""
         server, slash, uri = resource.partition("/")
-        return _unknown("server", server, self._servers) if slash and uri else f'`{resource}` is not written like Resource::"server/uri".'
+        return unknown("server", server, self._servers) if slash and uri else f'`{resource}` is not written like Resource::"server/uri".'
 
     def _about_group(self, group: str) -> str:
         """The groups of a tenant are known to its issuer alone."""
         tenant, slash, name = group.partition("/")
-        return _unknown("tenant", tenant, self._tenants) if slash and name else f'`{group}` is not written like Group::"tenant/group".'
+        return unknown("tenant", tenant, self._tenants) if slash and name else f'`{group}` is not written like Group::"tenant/group".'
 
     def _about_caller(self, caller: str) -> str:
         parts = _CALLER_ID.fullmatch(caller)
-        return _unknown("tenant", parts[1], self._tenants) if parts else f'`{caller}` is not written like Caller::"tenant/person/name".'
+        return unknown("tenant", parts[1], self._tenants) if parts else f'`{caller}` is not written like Caller::"tenant/person/name".'
 
 
 _CALLER_ID: Final = re.compile(r"([^/]+)/(?:person|workload)/.+", re.DOTALL)
@@ -106,7 +106,8 @@ def _named(rule: Rule) -> set[Uid]:
     return {uid for scope in (rule.principal, rule.action, rule.resource) for uid in scope.anchors or ()} | rule.mentions
 
 
-def _unknown(kind: str, name: str, known: Collection[str]) -> str:
+def unknown(kind: str, name: str, known: Collection[str]) -> str:
+    """What is said of a name that is not known; empty for one that is."""
     return "" if name in known else f"There is no {kind} `{name}`{_suggestion(name, known)}"
 
 

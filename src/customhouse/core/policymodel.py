@@ -195,7 +195,7 @@ def cedar_schema(refs: Iterable[ActionRef]) -> dict[str, Any]:
 
 
 def _action(resource_type: str, effect: str, arguments: ArgumentType | None) -> dict[str, Any]:
-    attributes: dict[str, Any] = {"portal": {"type": "String", "required": True}}
+    attributes: dict[str, Any] = {"portal": {"type": "String", "required": True}, "now": {"type": "Long", "required": True}}
     if arguments is not None:
         attributes["arguments"] = {**as_cedar(arguments), "required": True}
     applies_to = {

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from customhouse.core.policy import ActionRef, Policy
+from customhouse.core.policy import AFTER_ALL, ActionRef, Policy
 from customhouse.core.policymodel import Uid
 from customhouse.core.policyrules import Rule, Scope
 
@@ -121,6 +121,10 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
     """Forbids that could say no all the same."""
     approval: str = ""
     """The groups that some of the permits ask for an approval, joined by commas."""
+    until: int = 0
+    """Unix seconds of the moment in which the last of the permits ends, all being grants that end; 0: not all of them do."""
+    ended: bool = False
+    """Whether that moment has passed, so that it is reached no more."""
 
 
 class Reacher(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,36 +162,43 @@ class _Pattern:
         answers = {known.fits(self.rule.principal), *(known.holds(fact) for fact in self.facts)}
         return False if False in answers else None if None in answers else True
 
+    def ended(self, now: float) -> bool:
+        """Whether it is a grant that ended."""
+        return bool(self.rule.until) and self.rule.until <= now
+
     def takes(self, known: Knowledge) -> str:
         """What it takes beside what is known, in words; empty if nothing."""
         return " and ".join([*(str(fact) for fact in self.facts if known.holds(fact) is None), *sorted(self.reads)])
 
 
-def who_can(policy: Policy, ref: ActionRef) -> tuple[Reacher, ...]:
-    """Everybody whom a permit could let reach the ref: by the heads of permits and the facts that their conditions ask for."""
+def who_can(policy: Policy, ref: ActionRef, now: float = AFTER_ALL) -> tuple[Reacher, ...]:
+    """Everybody whom a permit could let reach the ref: by the heads of permits and the facts that their conditions ask for. Those whose
+    grant ended are among them and marked as such."""
     permits, forbids = _patterns(policy, ref)
-    found: dict[tuple[Kind, str, tuple[Fact, ...]], tuple[Knowledge, list[_Pattern]]] = {}
+    found: dict[tuple[Kind, str, tuple[Fact, ...], bool], tuple[Knowledge, list[_Pattern]]] = {}
     for pattern in permits:
         for kind, name, known in _heads(pattern.rule, ref.tenant):
             missing = tuple(fact for fact in pattern.facts if known.holds(fact) is None)
             if pattern.verdict(known) is not False and _agree(missing):
-                found.setdefault((kind, name, missing), (known.told(missing), []))[1].append(pattern)
+                found.setdefault((kind, name, missing, pattern.ended(now)), (known.told(missing), []))[1].append(pattern)
     reachers = []
-    for (kind, name, missing), (known, patterns) in found.items():
+    for (kind, name, missing, ended), (known, patterns) in found.items():
         reach = _reach(known, patterns, forbids)
         if reach is not None:
+            reach = msgspec.structs.replace(reach, ended=ended)
             reachers.append(Reacher(kind=kind, name=name, provided=tuple(str(fact) for fact in missing), reach=reach))
-    return tuple(sorted(reachers, key=lambda one: (_ORDER[one.kind], one.name, one.provided)))
+    return tuple(sorted(reachers, key=lambda one: (_ORDER[one.kind], one.name, one.provided, one.reach.ended)))
 
 
-def blast_radius(policy: Policy, known: Knowledge) -> tuple[Reached, ...]:
+def blast_radius(policy: Policy, known: Knowledge, now: float = AFTER_ALL) -> tuple[Reached, ...]:
     """Everything that a caller of whom this is known could reach, in the order of servers and names."""
     reached = []
     for ref in policy.offered():
         if ref.tenant != known.tenant:
             continue
         permits, forbids = _patterns(policy, ref)
-        reach = _reach(known, [one for one in permits if known.fits(one.rule.principal) and one.verdict(known) is not False], forbids)
+        fitting = [one for one in permits if not one.ended(now) and known.fits(one.rule.principal) and one.verdict(known) is not False]
+        reach = _reach(known, fitting, forbids)
         if reach is not None:
             kind = ref.resource[0].lower()
             reached.append(Reached(kind=kind, server=ref.server, name=ref.name, effect=ref.effect.value, reach=reach))
@@ -209,6 +220,7 @@ def _reach(known: Knowledge, permits: Sequence[_Pattern], forbids: Iterable[_Pat
         rules=tuple(sorted(pattern.rule.id for pattern in permits)),
         unless=tuple(sorted(pattern.rule.id for pattern, _ in against)),
         approval=",".join(sorted({pattern.rule.approval for pattern in permits} - {""})),
+        until=max(pattern.rule.until for pattern in permits) if all(pattern.rule.until for pattern in permits) else 0,
     )
 
 
@@ -255,7 +267,7 @@ def _pattern(rule: Rule, conditions: Iterable[Mapping[str, Any]]) -> _Pattern | 
             fact = _fact(part)
             facts |= {fact} if fact else set()
             reads |= set() if fact else _read_by(part)
-    return _Pattern(rule, tuple(sorted(facts)), frozenset(reads))
+    return _Pattern(rule, tuple(sorted(facts)), frozenset(reads - {"now"} if rule.until else reads))
 
 
 def _conjuncts(tree: Any) -> Iterator[Any]:
@@ -325,7 +337,7 @@ def _read_by(tree: Any) -> set[str]:
             waiting += node
         elif isinstance(node, Mapping):
             inner = node.get(".") or node.get("has")
-            if inner is not None and _names(inner["left"], "context"):
+            if isinstance(inner, Mapping) and _names(inner.get("left"), "context"):
                 found.add(str(inner["attr"]))
             elif _names(node, "principal") or _names(node, "resource"):
                 found.add("caller")

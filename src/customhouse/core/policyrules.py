@@ -14,7 +14,7 @@ from typing import Any, Final
 import cedarpy
 import msgspec
 
-from customhouse.core.policybase import BASE_FILE, BASE_POLICY, RESERVED_PREFIX
+from customhouse.core.policybase import BASE_FILE, BASE_POLICY, GRANT_PREFIX, RESERVED_PREFIX
 from customhouse.core.policymodel import Uid
 
 
@@ -70,13 +70,19 @@ class Rule(msgspec.Struct, frozen=True):
     action: Scope
     resource: Scope
     reads_context: bool
-    """Whether a condition reads `context`; if none of a slice does, its decision holds for all arguments."""
+    """Whether a condition reads `context`; if none of a slice does, its decision holds for all arguments. The end of a grant does not
+    count: it is known ahead."""
     mentions: frozenset[Uid]
     """Entities that the conditions name."""
     syntax: dict[str, Any]
     """The rule in Cedar's JSON policy format."""
     approval: str = ""
     """The group that must approve what this permit permits, as `@approval` writes it: `group` or `tenant/group`; empty: nobody."""
+
+    until: int = 0
+    """Of a grant that ends: Unix seconds of the first moment in which it permits nothing more. 0: it has no such end."""
+    granted: bool = False
+    """Whether it was written as a grant."""
 
     @property
     def annotations(self) -> Mapping[str, str | None]:
@@ -119,6 +125,10 @@ _HEAD_COMPLAINTS: Final[Sequence[tuple[Callable[[Rule], bool], str]]] = (
         f"Ids that begin with `{RESERVED_PREFIX}` are those of the shipped rules; choose another one.",
     ),
     (
+        lambda rule: rule.id.startswith(GRANT_PREFIX) and not rule.granted,
+        f"Ids that begin with `{GRANT_PREFIX}` are those of grants; choose another one.",
+    ),
+    (
         lambda rule: rule.permits and rule.action.anchors is None,
         'A permit names what it grants: write `action in Action::"read"`, a list of classes, or single actions.',
     ),
@@ -154,6 +164,13 @@ def _statements(text: str) -> Iterator[tuple[int, str]]:
             start, first = end, -1
     if first >= 0:
         yield text.count("\n", 0, first) + 1, text[start:end].strip()
+
+
+def read_rule(file: str, line: int, statement: str, *, until: int) -> Rule:
+    """The rule that a grant was written out as. Raises `ValueError` for anything that is not one rule."""
+    rule = _rule(file, line, statement)
+    readings = sum(node == {"Var": "context"} for node in _nodes(rule.syntax["conditions"]))
+    return msgspec.structs.replace(rule, until=until, granted=True, reads_context=readings > bool(until))
 
 
 def _rule(file: str, line: int, statement: str) -> Rule:

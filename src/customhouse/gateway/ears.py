@@ -14,7 +14,7 @@ from customhouse.core.refusal import Refused
 from customhouse.gateway.live import Live
 from customhouse.gateway.outlets import Notice, updated
 from customhouse.gateway.subscriptions import Source, Subscriptions
-from customhouse.ports.traffic import Ask
+from customhouse.ports.traffic import Ask, Clock
 
 
 class Ear:
@@ -44,8 +44,9 @@ class Ear:
 class Ears:
     """All ears, found by the source of what they hear."""
 
-    def __init__(self, live: Live, subscriptions: Subscriptions) -> None:
+    def __init__(self, live: Live, subscriptions: Subscriptions, clock: Clock) -> None:
         self._live = live
+        self._clock = clock
         self._subscriptions = subscriptions
         self._at: dict[tuple[str, str], dict[Ear, None]] = {}
         self._sessions: dict[str, Ear] = {}
@@ -140,5 +141,5 @@ class Ears:
             return False
         if entry.server.tenant != caller.tenant or self._live.is_drifted(entry.server.name, entry.kind, entry.pinned_name):
             return False
-        decision = view.policy.decide(caller, entry.action, {}, endpoint.portal)
+        decision = view.policy.decide(caller, entry.action, {}, endpoint.portal, self._clock.now())
         return decision.permitted and not decision.approval and caller.scopes.issuperset(entry.scopes)

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -92,7 +93,7 @@ class Exchange:
         tasking = Tasking(relay, self.task_ids)
         self.listening = Listening(self.live, relay, self.admission, self.conversations, self.clock)
         self.pairs = Pairs(self.conversations, self.listening)
-        self._lists: dict[tuple[View, int, str, str, str, str], bytes] = {}
+        self._lists: dict[tuple[View, tuple[int, int], str, str, str, str], bytes] = {}
         self._methods: Mapping[str, Callable[[Call], Awaitable[Answer | None]]] = {
             "initialize": self._open_session,
             "server/discover": self._greet,
@@ -387,11 +388,12 @@ class Exchange:
     async def _list(self, call: Call) -> Answer:
         if "cursor" in call.message.params:
             raise Refused(Reason.INVALID_PARAMS, message="The cursor is not one of this gateway's: lists come whole.")
-        message, view = call.message, call.view
-        key = (view, self.live.drift_version, call.endpoint.path, message.method, call.caller.context_digest, message.revision)
+        message, view, now = call.message, call.view, self.clock.now()
+        state = (self.live.drift_version, view.policy.epoch(now))
+        key = (view, state, call.endpoint.path, message.method, call.caller.context_digest, message.revision)
         encoded = self._lists.get(key)
         if encoded is None:
-            seen, drifted = view.policy.visible, self.live.is_drifted
+            seen, drifted = partial(view.policy.visible, now=now), self.live.is_drifted
             result = listed(call.endpoint, message.method, call.caller, message.era, seen, drifted, revision=message.revision)
             encoded = encode(stamped(result, message.era, message.method, view.server_info))
             if len(self._lists) >= _MAX_LISTS:

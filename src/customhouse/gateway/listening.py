@@ -11,6 +11,7 @@ exchange waits for `let_go`, and what has to be told is written by one task for 
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping
 from contextlib import aclosing
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -65,7 +66,7 @@ class Listening:
         self._conversations = conversations
         self._clock = clock
         self.subscriptions = Subscriptions(relay.rounds.upstreams, clock)
-        self._ears = Ears(live, self.subscriptions)
+        self._ears = Ears(live, self.subscriptions, clock)
         self._outlets: dict[Outlet, None] = {}
         self._following: dict[Reply, Caller] = {}
         """Streams that were taken up again, and with whose token."""
@@ -75,7 +76,7 @@ class Listening:
         self._tasks: set[asyncio.Task[None]] = set()
         self._writing = False
         self._looking = False
-        self._looked_at = (live.view, live.drift_version)
+        self._looked_at = (live.view, live.drift_version, live.view.policy.epoch(clock.now()))
         self._shown: dict[tuple[str, str], Mapping[str, int]] = {}
 
     def __len__(self) -> int:
@@ -318,12 +319,13 @@ class Listening:
             if len(self._shown) >= MAX_SHOWN:
                 self._shown.clear()
             endpoint = view.endpoints.get(outlet.path)
-            seen = {} if endpoint is None else shown(endpoint, outlet.caller, view.policy.visible, self._live.is_drifted)
+            visible = partial(view.policy.visible, now=self._clock.now())
+            seen = {} if endpoint is None else shown(endpoint, outlet.caller, visible, self._live.is_drifted)
             found = self._shown[group] = seen
         return found
 
     async def _look(self) -> None:
-        """The view or the drift changed: tell each client whose lists show something else, and judge subscriptions again."""
+        """The view or the drift changed, or a grant ended: tell each client whose lists show something else; judge subscriptions again."""
         try:
             told: set[str] = set()
             for number, outlet in enumerate(list(self._outlets)):
@@ -364,7 +366,7 @@ class Listening:
         if self._due and not self._writing:
             self._writing = True
             self._start(self._write())
-        state = (self._live.view, self._live.drift_version)
+        state = (self._live.view, self._live.drift_version, self._live.view.policy.epoch(wall))
         if state != self._looked_at and not self._looking:
             self._looked_at, self._looking = state, True
             self._shown.clear()
