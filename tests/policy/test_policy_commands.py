@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from customhouse.cli.policy import policy
+from customhouse.cli.servers import servers
 from customhouse.config.definitions import write_pin
 from customhouse.core.manifest import Manifest, Pin, digest_of
 from tests.config.deployments import write
@@ -291,3 +292,15 @@ def test_a_grant_that_does_not_load_is_said_at_its_line(deployment: Path) -> Non
 def test_a_case_at_no_moment_is_refused(deployment: Path) -> None:
     write(deployment, {"policies/odd.test.yaml": "- {as: {person: ada}, call: notes/add_note, at: noon, expect: permit}\n"})
     assert "`at` is not a day or a moment: noon." in run(deployment, "test").output
+
+
+def test_hints_are_shown_per_tool_with_its_class(deployment: Path) -> None:
+    result = CliRunner().invoke(servers, ["hints", "notes", "--dir", str(deployment)])
+    assert result.output.splitlines() == [
+        "add_note: write",
+        "  write: Its name says `add`.",
+        "read_note: read",
+        "  read: Its name says `read`.",
+    ]
+    unclassed = CliRunner().invoke(servers, ["hints", "notes", "--unclassed", "--json", "--dir", str(deployment)])
+    assert json.loads(unclassed.output) == []

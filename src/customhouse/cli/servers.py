@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from customhouse.adapters.sandboxes.trees import digest_of_tree, outward_links
+from customhouse.cli.display import as_json as as_json_text
 from customhouse.cli.display import line
 from customhouse.cli.failures import explained
 from customhouse.cli.settings import deployment_directory
@@ -23,6 +25,7 @@ from customhouse.core.comparison import compared, compared_values
 from customhouse.core.compatibility import worst
 from customhouse.core.drift import Change, drift, verdict
 from customhouse.core.entries import ENTRY_KINDS, SERVER_FIELDS, differing
+from customhouse.core.hints import hints
 from customhouse.core.limits import defects
 from customhouse.core.manifest import Manifest, Pin, ServerDefinition
 from customhouse.core.merging import Named, merged_pin
@@ -76,6 +79,42 @@ def _row(definition: ServerDefinition, pin: Pin | None) -> dict[str, Any]:
         "defects": [f"{defect.kind} {defect.name}: {defect.sentence}" for defect in sound.entries] if sound else [],
         "waivers": [f"{waiver.rule}: {waiver.reason} (granted by {waiver.granted_by})" for waiver in definition.waivers],
     }
+
+
+@servers.command(name="hints")
+@click.argument("name")
+@deployment_directory
+@click.option("--unclassed", is_flag=True, help="Only tools that have no class yet.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@explained
+def show_hints(name: str, directory: Path, unclassed: bool, as_json: bool) -> None:
+    """Show what speaks for which class of each pinned tool: annotations, names, parameters, odd words.
+
+    They are for the person who reviews, and decide nothing.
+    """
+    deployment, definition = _find(directory, name)
+    pinned = deployment.pins.get(name)
+    if pinned is None:
+        raise LookupError(
+            f"{name} has no pin. Capture what it offers with `customhouse servers pin {name}`; nothing is served without a class."
+        )
+    elsewhere = {str(tool["name"]) for other, one in deployment.pins.items() if other != name for tool in one.manifest.tools}
+    rows: list[dict[str, Any]] = [
+        {
+            "tool": str(tool["name"]),
+            "class": definition.tools[tool["name"]].effect.value if tool["name"] in definition.tools else "",
+            "hints": [msgspec.to_builtins(hint) for hint in hints(tool, elsewhere)],
+        }
+        for tool in pinned.manifest.tools
+        if not unclassed or tool["name"] not in definition.tools
+    ]
+    if as_json:
+        click.echo(as_json_text(rows))
+        return
+    for row in rows:
+        click.echo(line(f"{row['tool']}: {row['class'] or 'unclassed'}"))
+        for hint in row["hints"]:
+            click.echo("  " + line(f"{hint['speaks_for']}: {hint['sentence']}"))
 
 
 @servers.command()
