@@ -304,10 +304,11 @@ class World:
         pinned: str = "2026-07-28",
         notes: ServerDefinition = NOTES,
         grants: tuple[Grant, ...] = (),
+        more: Mapping[str, str] | None = None,
     ) -> None:
         servers = (notes, FOREIGN)
         pins = {server.name: Pin(server=server.name, revision=pinned, digest=digest_of(MANIFEST), manifest=MANIFEST) for server in servers}
-        policy = compile_policy({"rules.cedar": rules}, policy_servers(servers, pins), grants)
+        policy = compile_policy({"rules.cedar": rules, **(more or {})}, policy_servers(servers, pins), grants)
         offers = [offer(server, pins[server.name], policy) for server in servers]
         endpoints = [portal_endpoint("default", offers, PUBLIC), *(server_endpoint(one, PUBLIC) for one in offers)]
         view = View({one.path: one for one in endpoints}, policy, frozenset({b"gateway.test"}), frozenset(), INFO)

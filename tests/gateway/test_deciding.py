@@ -359,3 +359,42 @@ async def test_what_a_grant_gave_is_gone_from_calls_and_lists_when_it_ended() ->
     world.clock.at += 61
     assert await names(world, READER) == []
     assert (await world.ask("tools/call", SEARCH, token=READER)).refusal == "UNKNOWN_NAME"
+
+
+READS = '@id("read") permit (principal in Group::"acme/readers", action in Action::"read", resource in Server::"notes");'
+DRY = {
+    "@id('no') forbid (principal, action, resource) when { context.arguments.query == 'x' };": "deny:no",
+    "@id('no') forbid (principal, action, resource) when { context.arguments.query == 'y' };": "",
+    "@id('ask') @approval('leads') permit (principal, action, resource);": "ask:ask,read",
+    "@id('too') permit (principal, action, resource);": "",
+    "@id('sum') forbid (principal, action, resource) when { context.now + 9223372036854775807 > 0 };": "broken:",
+}
+
+
+@pytest.mark.parametrize(("rule", "would"), DRY.items())
+async def test_a_dry_run_decides_nothing_and_what_it_would_have_decided_is_recorded(rule: str, would: str) -> None:
+    narrowed = rule.replace("'", '"').replace(
+        "(principal, action, resource)", '(principal, action == Action::"call:notes/search", resource)'
+    )
+    world = World(READS, more={"next.dryrun.cedar": narrowed})
+    assert "result" in (await world.ask("tools/call", SEARCH, token=READER)).answer
+    closing = world.book.records[-1]
+    assert (closing.decision, closing.reasons) == ("permit", ("read",))
+    assert closing.would.startswith(would) if would else not closing.would
+
+
+async def test_a_dry_run_shows_nobody_anything_and_says_who_would_have_seen_it() -> None:
+    world = World("", more={"next.dryrun.cedar": READS})
+    assert await names(world, READER) == []
+    assert (await world.ask("tools/call", SEARCH, token=READER)).refusal == "UNKNOWN_NAME"
+    assert world.book.records[-1].would == "seen"
+    assert (await world.ask("tools/call", SEARCH, token=NOBODY)).refusal == "UNKNOWN_NAME"
+    assert world.book.records[-1].would == ""
+
+
+async def test_a_record_names_the_groups_of_its_caller_up_to_a_bound(world: World) -> None:
+    await world.ask("tools/call", SEARCH, token=b"bob readers writers")
+    assert (world.book.records[-1].groups, world.book.records[-1].groups_left_out) == (("readers", "writers"), 0)
+    many = b" ".join(b"g%03d" % number for number in range(70))
+    await world.ask("tools/call", SEARCH, token=b"bob " + many)
+    assert (len(world.book.records[-1].groups), world.book.records[-1].groups_left_out) == (64, 6)

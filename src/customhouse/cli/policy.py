@@ -107,6 +107,8 @@ def _told(explanation: Explanation) -> Iterator[str]:
     yield from (f"  {error}" for error in explanation.decision.errors)
     for rule in explanation.rules:
         yield from ("", _titled(rule), _indented(rule))
+    if explanation.would:
+        yield from ("", f"With the rules of dry runs it would be {explanation.would}")
     if explanation.near:
         yield from ("", "These rules came closest:")
     for near in explanation.near:

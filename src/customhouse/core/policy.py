@@ -66,6 +66,9 @@ MAX_SLICES: Final = 4_096
 """Kept sets of parsed rules."""
 AFTER_ALL: Final = 2**53
 """Later than any end of a grant: who does not say when a call is made gets nothing from grants that end."""
+MAX_WOULD: Final = 500
+"""Characters of what a dry run would have decided."""
+UNKNOWN_ARGUMENTS: Final = {"__extn": {"fn": "unknown", "arg": "arguments"}}
 NEAREST: Final = 5
 """Rules that an explanation of a default deny names at most."""
 
@@ -99,6 +102,8 @@ class Explanation(msgspec.Struct, frozen=True):
     """The rules that determined it, with text, file and line."""
     near: tuple[NearMiss, ...] = ()
     """For a default deny: the permits that came closest, the closest first."""
+    would: str = ""
+    """What the rules of dry runs would have decided, if something else."""
 
 
 def compile_policy(sources: Mapping[str, str], servers: Sequence[PolicyServer], grants: Sequence[Grant] = ()) -> "Policy":
@@ -114,7 +119,9 @@ def compile_policy(sources: Mapping[str, str], servers: Sequence[PolicyServer], 
     findings = [*unreadable, *unfit, *check(rules, servers, actions, schema)]
     if findings:
         raise PolicyInvalid(findings)
-    return Policy(rules, servers, refs, schema, _digest(rules, sources, servers, schema_text))
+    deciding, digest = [rule for rule in rules if not rule.tentative], _digest(rules, sources, servers, schema_text)
+    beside = None if len(deciding) == len(rules) else Policy(rules, servers, refs, schema, digest)
+    return Policy(deciding, servers, refs, schema, digest, beside)
 
 
 def _refs(server: PolicyServer) -> Iterable[ActionRef]:
@@ -174,9 +181,17 @@ class Policy:
     """The compiled policy: immutable but for what it remembers of its own answers. Refs of one policy are for that policy alone."""
 
     def __init__(
-        self, rules: Sequence[Rule], servers: Sequence[PolicyServer], refs: Iterable[ActionRef], schema: cedarpy.Schema, digest: str
+        self,
+        rules: Sequence[Rule],
+        servers: Sequence[PolicyServer],
+        refs: Iterable[ActionRef],
+        schema: cedarpy.Schema,
+        digest: str,
+        beside: "Policy | None" = None,
     ) -> None:
         self.rules: Final = tuple(rules)
+        self.beside: Final = beside
+        """The same with the rules of dry runs, which decide nothing; None without any."""
         self.digest: Final = digest
         """`sha256:` and 64 hexadecimal digits, over all texts in name order and the generated schema."""
         self._servers = {server.name: server for server in servers}
@@ -240,12 +255,36 @@ class Policy:
         kept = self._visible.get(key)
         return kept if kept is not None else self._look(_identified(caller), ref, now)
 
+    def would(self, caller: Caller, ref: ActionRef, arguments: Mapping[str, Any], portal: str, now: float, decided: Decision) -> str:
+        """What the rules of dry runs would have made of the call, such as `deny:rule-id`; empty if the same. Bounded."""
+        other = decided if self.beside is None else self.beside.decide(caller, ref, arguments, portal, now)
+        if (other.permitted, other.approval) == (decided.permitted, decided.approval):
+            return ""
+        return f"{_word(other)}:{','.join(other.reasons)}"[:MAX_WOULD]
+
+    def forecast(self, caller: Caller, ref: ActionRef, portal: str, now: float) -> Decision | None:
+        """The decision whatever the arguments and the scopes of the caller are; None where it rests on them."""
+        try:
+            ground = self._without_ended(self._ground(caller, ref), now)
+            entities = self._offered_entities(ref).with_added_json_str(caller_entities(caller, unknown_scopes=True))
+        except ValueError as unfit:
+            return Decision(False, errors=(str(unfit),))
+        context = {"portal": portal, "now": int(now), "arguments": UNKNOWN_ARGUMENTS}
+        request = {name: _as_cedar_text(uid) for name, uid in _request(ground).items()}
+        preview = cedarpy.is_authorized_partial({**request, "context": context}, ground.slice.handle, entities)
+        if preview.decision is cedarpy.Decision.NoDecision:
+            return None
+        permitted, reasons = preview.decision is cedarpy.Decision.Allow, tuple(sorted(preview.diagnostics.reasons))
+        if permitted and any(ground.slice.approvals.get(residual) for residual in preview.diagnostics.nontrivial_residuals):
+            return None
+        return Decision(permitted, reasons, approval=_approval(ground.slice, reasons) if permitted else "")
+
     def explain(self, caller: Caller, ref: ActionRef, arguments: Mapping[str, Any], portal: str, now: float = AFTER_ALL) -> Explanation:
         """The decision with the rules behind it; for a default deny, the permits that came closest."""
         decision = self.decide(caller, ref, arguments, portal, now)
         rules = tuple(rule for rule in self.rules if rule.id in decision.reasons)
         near = () if rules or decision.errors else tuple(itertools.islice(self._near(caller, ref, now), NEAREST))
-        return Explanation(decision, _summary(decision), rules, near)
+        return Explanation(decision, _summary(decision), rules, near, self.would(caller, ref, arguments, portal, now, decision))
 
     def _enter_epoch(self, now: float) -> None:
         """Forget what held between two other ends of grants."""
@@ -362,6 +401,14 @@ def _spoken(scope: Scope) -> str:
     entities = " or ".join(_as_cedar_text(uid) for uid in sorted(scope.anchors or ()))
     kind = f"a {scope.entity_type}" if scope.entity_type else ""
     return " in ".join(part for part in (kind, entities) if part) or "nothing"
+
+
+def _word(decision: Decision) -> str:
+    if decision.errors:
+        return "broken"
+    if decision.permitted:
+        return "ask" if decision.approval else "permit"
+    return "deny"
 
 
 def _summary(decision: Decision) -> str:

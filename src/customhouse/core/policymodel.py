@@ -137,14 +137,15 @@ def caller_uids(caller: Caller) -> frozenset[Uid]:
     return frozenset({caller_uid(caller), ("Tenant", caller.tenant), *groups})
 
 
-def caller_entities(caller: Caller) -> str:
-    """The caller, the caller's groups and tenant, in Cedar's JSON entity format."""
+def caller_entities(caller: Caller, *, unknown_scopes: bool = False) -> str:
+    """The caller, the caller's groups and tenant, in Cedar's JSON entity format; with unknown scopes for partial evaluation alone."""
     tenant = ("Tenant", caller.tenant)
     groups = [("Group", f"{caller.tenant}/{group}") for group in sorted(set(caller.groups))]
     present = {"person": caller.person, "workload": caller.workload}
     attributes = {name: value for name, value in present.items() if value}
     attributes |= {"tenant": caller.tenant, "client": caller.client, "issuer": caller.issuer}
-    itself = _entity(caller_uid(caller), {**attributes, "scopes": sorted(caller.scopes)}, [*groups, tenant])
+    scopes: Any = {"__extn": {"fn": "unknown", "arg": "scopes"}} if unknown_scopes else sorted(caller.scopes)
+    itself = _entity(caller_uid(caller), {**attributes, "scopes": scopes}, [*groups, tenant])
     return json.dumps([itself, *(_entity(group, {}, [tenant]) for group in groups), _entity(tenant, {}, [])])
 
 

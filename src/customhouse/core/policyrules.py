@@ -17,6 +17,9 @@ import msgspec
 from customhouse.core.policybase import BASE_FILE, BASE_POLICY, GRANT_PREFIX, RESERVED_PREFIX
 from customhouse.core.policymodel import Uid
 
+DRYRUN_SUFFIX: Final = ".dryrun.cedar"
+"""The rules of such a file are evaluated beside the others and never decide."""
+
 
 class PolicyFinding(msgspec.Struct, frozen=True, order=True):
     """One thing that keeps policies from loading."""
@@ -88,6 +91,11 @@ class Rule(msgspec.Struct, frozen=True):
     def annotations(self) -> Mapping[str, str | None]:
         """By name; one without a value has None."""
         return self.syntax.get("annotations") or {}
+
+    @property
+    def tentative(self) -> bool:
+        """Whether it decides nothing yet: a rule of a dry run."""
+        return self.file.endswith(DRYRUN_SUFFIX)
 
     @property
     def shipped(self) -> bool:

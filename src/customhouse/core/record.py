@@ -31,6 +31,10 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     person: str = ""
     workload: str = ""
     client: str = ""
+    groups: tuple[str, ...] = ()
+    """Groups of the caller, sorted: the first 64."""
+    groups_left_out: int = 0
+    """How many more there were."""
     issuer: str = ""
     token_id: str = ""
     authorisation: str = ""
@@ -48,6 +52,9 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """`permit` or `deny`; empty where no policy was asked."""
     reasons: tuple[str, ...] = ()
     """The ids of the policies that determined the decision."""
+    would: str = ""
+    """What the rules of dry runs would have decided, if something else: `deny:`, `permit:`, `ask:` (an approval) or `broken:` and the ids
+    of the rules; `seen` where the name would not have been unknown to the caller."""
     outcome: str = ""
     """`answered`, `tool_error`, `listed`, `accepted`, `listened`, `input_required`, `task`, `cancelled`, `caller_left`, `unknown`, or the
     name of a refusal."""

@@ -140,8 +140,11 @@ class Relay:
     def _may_see(self, call: Call, entry: Entry) -> None:
         """What a caller may not even list answers like a name that does not exist."""
         means(call.trail, entry.server, entry.name, entry.pin_digest, entry.effect)
-        if entry.server.tenant != call.caller.tenant or not call.view.policy.visible(call.caller, entry.action, self.clock.now()):
-            call.trail.decision, call.trail.policy_digest = "deny", call.view.policy.digest
+        policy, now = call.view.policy, self.clock.now()
+        if entry.server.tenant != call.caller.tenant or not policy.visible(call.caller, entry.action, now):
+            call.trail.decision, call.trail.policy_digest = "deny", policy.digest
+            if policy.beside is not None and policy.beside.visible(call.caller, entry.action, now):
+                call.trail.would = "seen"
             raise Refused(Reason.UNKNOWN_NAME, {"uri": entry.name} if entry.kind != "tool" and entry.kind != "prompt" else {})
         if self.live.is_drifted(entry.server.name, entry.kind, entry.pinned_name):
             raise Refused(Reason.DRIFTED)
@@ -152,7 +155,10 @@ class Relay:
     def _admit(self, call: Call, entry: Entry, arguments: Mapping[str, Any]) -> Permit:
         """The decision: policy, then scopes. The one place where a permit is made."""
         trail, policy = call.trail, call.view.policy
-        decision = policy.decide(call.caller, entry.action, arguments, call.endpoint.portal, self.clock.now())
+        now = self.clock.now()
+        decision = policy.decide(call.caller, entry.action, arguments, call.endpoint.portal, now)
+        if policy.beside is not None:
+            trail.would = policy.would(call.caller, entry.action, arguments, call.endpoint.portal, now, decision)
         trail.policy_digest, trail.reasons = policy.digest, decision.reasons
         trail.decision = "permit" if decision.permitted else "deny"
         if decision.errors:

@@ -9,6 +9,9 @@ from customhouse.core.identity import Caller
 from customhouse.core.manifest import ServerDefinition
 from customhouse.core.record import Record
 
+MAX_GROUPS = 64
+"""Groups of a caller that are written down: tokens carry up to a few dozen, and a record has to stay small."""
+
 
 def opened(call_id: str, endpoint: str, bytes_in: int) -> Record:
     """The record of an exchange that has just begun; its trace is its own until the client names another."""
@@ -21,6 +24,8 @@ def comes_from(trail: Record, caller: Caller) -> None:
     trail.person = caller.person
     trail.workload = caller.workload
     trail.client = caller.client
+    if caller.groups:
+        trail.groups, trail.groups_left_out = caller.groups[:MAX_GROUPS], max(0, len(caller.groups) - MAX_GROUPS)
     trail.issuer = caller.issuer
     trail.token_id = caller.token_id
     trail.authorisation = caller.context_digest
