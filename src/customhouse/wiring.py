@@ -124,7 +124,7 @@ def read_deployment(loaded: Loaded) -> Deployment:
     definitions = read_definitions(directory, settings)
     paths = {definition.name: pin_path(directory, settings, definition.name) for definition in definitions}
     pins = {name: read_pin(path) for name, path in paths.items() if path.exists()}
-    policies = {path.name: path.read_text("utf-8") for path in sorted(loaded.path(settings.policies_dir).glob("*.cedar"))}
+    policies = read_sources(loaded.path(settings.policies_dir))
     grants = read_grants(directory, settings.grants_dir, {name: portal.servers for name, portal in loaded.portals.items()})
     return Deployment(loaded, definitions, pins, policies, grants)
 
@@ -141,6 +141,11 @@ def policy_of(picture: Picture) -> Policy:
     current = [one for one in picture.servers if not one.deprecated]
     pins = {one.name: one.pin for one in current if one.pin is not None}
     return compile_policy(picture.policies, policy_servers([one.definition for one in current], pins), picture.grants)
+
+
+def read_sources(directory: Path) -> dict[str, str]:
+    """The texts of a directory of policies, by file name."""
+    return {path.name: path.read_text("utf-8") for path in sorted(directory.glob("*.cedar"))}
 
 
 def read_policy(deployment: Deployment) -> Policy:

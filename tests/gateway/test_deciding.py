@@ -61,7 +61,7 @@ async def test_a_call_that_needs_an_approval_does_not_reach_the_server_without_o
     assert "notes__search" in await names(world, READER)
     assert (await world.ask("tools/call", SEARCH, token=READER)).refusal == "NOT_PERMITTED"
     closing = world.book.records[-1]
-    assert (closing.decision, closing.reasons, "leads" in closing.note) == ("deny", ("ask",), True)
+    assert (closing.decision, closing.reasons, "leads" in closing.note) == ("ask", ("ask",), True)
 
 
 async def test_an_unreviewed_tool_cannot_be_called_even_where_policy_permits_everything() -> None:

@@ -13,9 +13,9 @@ LENGTHS = st.sampled_from([0, 1, 127, 500, 5_000, 70_000])
 LONG_TEXTS = st.builds(lambda character, length: character * length, st.characters(), LENGTHS)
 
 
-@given(st.dictionaries(st.sampled_from(TEXTS), LONG_TEXTS), st.lists(LONG_TEXTS, max_size=50))
-def test_every_record_fits_and_keeps_its_numbers(texts: dict[str, str], reasons: list[str]) -> None:
-    record = msgspec.structs.replace(Record(kind="closing", at=1.5, took_us=9), **texts, reasons=tuple(reasons))
+@given(st.dictionaries(st.sampled_from(TEXTS), LONG_TEXTS), st.lists(LONG_TEXTS, max_size=50), st.lists(LONG_TEXTS, max_size=64))
+def test_every_record_fits_and_keeps_its_numbers(texts: dict[str, str], reasons: list[str], groups: list[str]) -> None:
+    record = msgspec.structs.replace(Record(kind="closing", at=1.5, took_us=9), **texts, reasons=tuple(reasons), groups=tuple(groups))
     body = fitting_body(record)
     assert len(body) <= MAX_RECORD_BYTES
     assert b"\n" not in body
@@ -24,8 +24,9 @@ def test_every_record_fits_and_keeps_its_numbers(texts: dict[str, str], reasons:
 
 def test_the_widest_record_there_can_be_fits() -> None:
     texts = dict.fromkeys(TEXTS, "\x01" * 20_000)
-    widest = msgspec.structs.replace(Record(kind="", at=1.0), **texts, reasons=("\x01" * 10_000,) * 100)
+    widest = msgspec.structs.replace(Record(kind="", at=1.0), **texts, reasons=("\x01" * 10_000,) * 100, groups=("\x01" * 10_000,) * 64)
     assert len(record_body(fit(widest))) <= MAX_RECORD_BYTES
+    assert (fit(widest).groups, fit(widest).groups_left_out) == ((), 64)
 
 
 def test_a_record_that_fits_stays_as_it_is() -> None:

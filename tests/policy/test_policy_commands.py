@@ -1,15 +1,20 @@
 """`customhouse policy test` and `customhouse policy explain` on a deployment directory."""
 
+import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from customhouse.adapters.ledgers.segments import SegmentLedger
 from customhouse.cli.policy import policy
 from customhouse.cli.servers import servers
 from customhouse.config.definitions import write_pin
 from customhouse.core.manifest import Manifest, Pin, digest_of
+from customhouse.core.record import Record
+from customhouse.wiring import SystemClock
 from tests.config.deployments import write
 
 DEFINITION = """\
@@ -304,3 +309,36 @@ def test_hints_are_shown_per_tool_with_its_class(deployment: Path) -> None:
     ]
     unclassed = CliRunner().invoke(servers, ["hints", "notes", "--unclassed", "--json", "--dir", str(deployment)])
     assert json.loads(unclassed.output) == []
+
+
+def test_a_replay_lists_what_other_policies_would_decide_otherwise(deployment: Path, tmp_path: Path) -> None:
+    def ledger(*records: Record) -> None:
+        async def written() -> None:
+            book = SegmentLedger.open(deployment / "data" / "ledger", segment_max_bytes=1 << 20, clock=SystemClock())
+            for record in records:
+                await book.append(record, durable=False)
+            await book.close()
+
+        asyncio.run(written())
+
+    def call(person: str, name: str, at: float, **more: Any) -> Record:
+        facts = {"tenant": "local", "groups": ("eng",), "server": "notes", "method": "tools/call", "decision": "permit", "endpoint": "/mcp"}
+        return Record(kind="closing", at=at, call_id=person * 8, person=person, name=name, **facts | more)
+
+    ledger(call("ada", "read_note", 1.8e9), call("bob", "add_note", 1.8e9), call("eve", "read_note", 1.0), Record(kind="start"))
+    write(tmp_path, {"next/rules.cedar": RULES.replace('"eng-reads")', '"ops-read")').replace("local/eng", "local/ops", 1)})
+    result = run(deployment, "replay", "--under", str(tmp_path / "next"), "--since", "2000-01-01")
+    assert (result.exit_code, result.output.splitlines()) == (
+        1,
+        [
+            f"{'ada' * 8} 2027-01-15T08:00:00Z local/ada notes/read_note permit -> deny by no rule",
+            "2 decided calls: 0 the same, 1 different, 1 not replayable.",
+            "  1 not replayable: it rests on arguments or scopes, which are not kept.",
+        ],
+    )
+    same = run(deployment, "replay", "--under", str(deployment / "policies"), "--json")
+    assert (same.exit_code, json.loads(same.output)["counted"]["same"]) == (0, 2)
+    write(tmp_path, {"given/all.yaml": "- {to: {group: local/eng}, on: {classes: [read, write]}}\n"})
+    granted = run(deployment, "replay", "--under", str(tmp_path / "next"), "--grants", str(tmp_path / "given"))
+    assert granted.output.splitlines() == ["3 decided calls: 3 the same, 0 different, 0 not replayable."]
+    assert run(deployment, "replay", "--under", str(tmp_path / "next"), "--since", "noon").exit_code == 2

@@ -14,6 +14,7 @@ from customhouse.cli import display
 from customhouse.cli.decisiontables import Who, caller_of, misses, named_ref, read_table
 from customhouse.cli.failures import explained
 from customhouse.cli.reach import show_blast_radius, show_who_can
+from customhouse.cli.replay import replay_calls
 from customhouse.cli.settings import deployment_directory
 from customhouse.config.load import Loaded, load
 from customhouse.core.policy import Explanation, Policy, Rule
@@ -27,6 +28,7 @@ def policy() -> None:
 
 policy.add_command(show_who_can)
 policy.add_command(show_blast_radius)
+policy.add_command(replay_calls)
 
 
 @policy.command("test")

@@ -49,7 +49,7 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     argument_digest: str = ""
     """Keyed hash of the canonical arguments: equal arguments give equal digests, and nobody without the key can guess them."""
     decision: str = ""
-    """`permit` or `deny`; empty where no policy was asked."""
+    """`permit` or `deny`, `ask` where a person would have had to approve; empty where no policy was asked."""
     reasons: tuple[str, ...] = ()
     """The ids of the policies that determined the decision."""
     would: str = ""

@@ -167,7 +167,7 @@ class Relay:
         if not decision.permitted:
             raise Refused(Reason.NOT_PERMITTED, {"rules": decision.reasons})
         if decision.approval:
-            trail.decision = "deny"
+            trail.decision = "ask"
             raise Refused(Reason.NOT_PERMITTED, {"rules": decision.reasons}, note=f"{decision.approval} cannot be asked for approval yet")
         if not call.caller.scopes.issuperset(entry.scopes):
             trail.decision = "deny"

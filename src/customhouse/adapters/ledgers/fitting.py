@@ -10,7 +10,7 @@ from customhouse.adapters.ledgers.frames import MAX_RECORD_BYTES, record_body
 from customhouse.core.record import Record
 
 _STRING_LIMITS = (8192, 2048, 512, 128)
-"""Tried from the longest, in characters. A character takes at most 6 bytes in JSON, so 128 always fits: 24 strings and 32 reasons."""
+"""Tried from the longest, in characters. A character takes at most 6 bytes in JSON, so 128 always fits: 25 strings and 32 reasons."""
 _MAX_REASONS = 32
 
 
@@ -33,9 +33,12 @@ def fit(record: Record) -> Record:
 
 
 def shorten(record: Record, limit: int) -> Record:
-    """The record with no string longer than `limit` characters, the marker included, and no more than 32 reasons."""
+    """The record with no string longer than `limit` characters, the marker included, no more than 32 reasons, and no groups: a shortened
+    name could be that of another one."""
     texts = {name: _shortened(text, limit) for name, text in _texts(record).items() if len(text) > limit}
-    return msgspec.structs.replace(record, **texts, reasons=_shortened_reasons(record.reasons, limit))
+    left_out = record.groups_left_out + len(record.groups)
+    reasons = _shortened_reasons(record.reasons, limit)
+    return msgspec.structs.replace(record, **texts, reasons=reasons, groups=(), groups_left_out=left_out)
 
 
 def _shortened_reasons(reasons: tuple[str, ...], limit: int) -> tuple[str, ...]:
@@ -54,8 +57,9 @@ def _shortened(text: str, limit: int) -> str:
 def _spelled(record: Record) -> Record:
     """Lone surrogates, which UTF-8 cannot say, become question marks."""
     texts = {name: _utf8(text) for name, text in _texts(record).items() if _utf8(text) != text}
-    reasons = tuple(_utf8(reason) for reason in record.reasons)
-    return msgspec.structs.replace(record, **texts, reasons=reasons) if texts or reasons != record.reasons else record
+    reasons, groups = tuple(map(_utf8, record.reasons)), tuple(map(_utf8, record.groups))
+    same = not texts and (reasons, groups) == (record.reasons, record.groups)
+    return record if same else msgspec.structs.replace(record, **texts, reasons=reasons, groups=groups)
 
 
 def _utf8(text: str) -> str:
