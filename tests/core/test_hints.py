@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from customhouse.core.hints import hints
@@ -65,6 +65,7 @@ JSON = st.recursive(
 )
 
 
+@settings(max_examples=40, deadline=None)
 @given(JSON, JSON, st.text())
 def test_no_manifest_breaks_the_hints(schema: Any, annotations: Any, description: str) -> None:
     hints({"name": "x", "inputSchema": schema, "annotations": annotations, "description": description}, ["a_tool"])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from customhouse.core import policy as policy_module
 from customhouse.core.identity import Caller
 from customhouse.core.manifest import Effect
-from customhouse.core.policy import ActionRef, Decision, Policy, PolicyServer, PolicyTool, compile_policy
+from customhouse.core.policy import ActionRef, Decision, Policy, PolicyInvalid, PolicyServer, PolicyTool, compile_policy
 from customhouse.core.policyarguments import project
 from customhouse.core.policybase import BASE_POLICY
 from customhouse.core.policymodel import caller_entities, cedar_schema, ref_entities
@@ -221,3 +221,39 @@ def test_names_of_any_shape_neither_break_a_decision_nor_widen_it(
         assert one.decide(outsider, ref, {attribute: value}, "p") == Decision(False)
         assert one.visible(member, ref)
         assert not one.visible(outsider, ref)
+
+
+CARELESS = (
+    "when { context.arguments.count > 1 }",
+    'when { context.arguments.title == "x" }',
+    'when { principal.person == "x" }',
+    "when { context.portal > 1 }",
+    "when { context has arguments && context.arguments has nothing && context.arguments.nothing }",
+    'when { resource.data == "public" }',
+    'when { action == Action::"call:billing/refund" && context.arguments.title == "x" }',
+    'when { action in Action::"read" && resource == Tool::"foreign/search" }',
+)
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    permits=st.booleans(),
+    head=st.tuples(
+        st.sampled_from(PRINCIPALS),
+        st.sampled_from(("action", *ACTIONS)),
+        st.sampled_from(RESOURCES),
+        st.sampled_from(CONDITIONS + CARELESS),
+    ),
+)
+def test_a_rule_loads_where_the_engine_takes_it_and_what_loads_is_typed_for_all_it_can_concern(permits: bool, head: Sequence[str]) -> None:
+    """Rules are held against a part of the schema. What that takes and the whole does not, the engine evaluates without an error of type."""
+    rule = written(0, permits, head)
+    try:
+        one = compile_policy({"rules.cedar": rule}, SERVERS)
+    except PolicyInvalid:
+        assert not loads(rule)
+        return
+    for who in CALLERS if not loads(rule) else ():
+        for ref in refs_of(one):
+            for arguments in CALLS:
+                assert [error for error in one.decide(who, ref, arguments, "p").errors if "overflow" not in error] == []

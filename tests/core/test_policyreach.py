@@ -215,7 +215,7 @@ def made(rules: Sequence[tuple[bool, Sequence[str]]]) -> Policy:
     return compile_policy({"rules.cedar": "\n".join(texts)}, SERVERS)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(rules=st.lists(st.tuples(st.booleans(), heads(FACTUAL)), min_size=1, max_size=8))
 def test_where_rules_state_facts_the_answer_is_that_of_every_single_decision(rules: list[tuple[bool, Sequence[str]]]) -> None:
     one = made(rules)

@@ -110,18 +110,15 @@ def compile_policy(sources: Mapping[str, str], servers: Sequence[PolicyServer], 
     """The policy of a deployment: Cedar texts by file name, grants, and the servers they speak about. Raises `PolicyInvalid` with all
     findings."""
     refs = tuple(itertools.chain.from_iterable(_refs(server) for server in servers))
-    schema_text = json.dumps(cedar_schema(refs), sort_keys=True)
-    schema = cedarpy.Schema.from_json_str(schema_text)
     read, unreadable = read_rules(sources)
     granting, unfit = granted(grants, {ref.resource[1]: ref for ref in refs if ref.resource[0] == "Tool"})
     rules = (*read, *granting)
-    actions = {ref.action[1] for ref in refs} | {"read", "write", "destructive", "get:prompt", "read:resource"}
-    findings = [*unreadable, *unfit, *check(rules, servers, actions, schema)]
+    findings = [*unreadable, *unfit, *check(rules, servers, refs)]
     if findings:
         raise PolicyInvalid(findings)
-    deciding, digest = [rule for rule in rules if not rule.tentative], _digest(rules, sources, servers, schema_text)
-    beside = None if len(deciding) == len(rules) else Policy(rules, servers, refs, schema, digest)
-    return Policy(deciding, servers, refs, schema, digest, beside)
+    deciding, digest = [rule for rule in rules if not rule.tentative], _digest(rules, sources, servers, refs)
+    beside = None if len(deciding) == len(rules) else Policy(rules, servers, refs, digest)
+    return Policy(deciding, servers, refs, digest, beside)
 
 
 def _refs(server: PolicyServer) -> Iterable[ActionRef]:
@@ -130,11 +127,14 @@ def _refs(server: PolicyServer) -> Iterable[ActionRef]:
     yield from (resource_ref(server, uri) for uri in server.resources)
 
 
-def _digest(rules: Sequence[Rule], sources: Mapping[str, str], servers: Iterable[PolicyServer], schema_text: str) -> str:
+def _digest(rules: Sequence[Rule], sources: Mapping[str, str], servers: Iterable[PolicyServer], refs: Iterable[ActionRef]) -> str:
     """Over everything that a decision rests on, beside caller, action and arguments."""
     shipped = [rule.text for rule in rules if rule.shipped or rule.granted]
     attributes = sorted((one.name, one.tenant, one.owner, sorted((tool.name, tool.labels) for tool in one.tools)) for one in servers)
-    return "sha256:" + hashlib.sha256(msgspec.json.encode([shipped, sorted(sources.items()), attributes, schema_text])).hexdigest()
+    types = sorted(((ref.resource, ref.effect.value, ref.arguments) for ref in refs), key=lambda typed: typed[0])
+    return (
+        "sha256:" + hashlib.sha256(msgspec.json.encode([shipped, sorted(sources.items()), attributes, types], order="sorted")).hexdigest()
+    )
 
 
 _V = TypeVar("_V")
@@ -167,6 +167,25 @@ class _Slice:
     """The groups that permits ask, by the ids of those permits."""
 
 
+class _ByPrincipal:
+    """Rules that concern one ref, by the entity that their principal has to be in, so that a caller is compared with few of them."""
+
+    __slots__ = ("_by_anchor", "all")
+
+    def __init__(self, rules: tuple[Rule, ...]) -> None:
+        self.all = rules
+        self._by_anchor: dict[Uid | None, list[int]] = {}
+        for position, rule in enumerate(rules):
+            for anchor in rule.principal.anchors or (None,):
+                self._by_anchor.setdefault(anchor, []).append(position)
+
+    def matching(self, own: Uid, within: frozenset[Uid]) -> tuple[Rule, ...]:
+        """Those whose principal can match, in their order."""
+        positions = set(itertools.chain.from_iterable(self._by_anchor.get(anchor, ()) for anchor in (None, *within)))
+        found = (self.all[position] for position in sorted(positions))
+        return tuple(rule for rule in found if rule.principal.matches(own, within))
+
+
 @dataclass(frozen=True, slots=True)
 class _Ground:
     """What a decision about one caller and one ref rests on, arguments aside."""
@@ -185,7 +204,6 @@ class Policy:
         rules: Sequence[Rule],
         servers: Sequence[PolicyServer],
         refs: Iterable[ActionRef],
-        schema: cedarpy.Schema,
         digest: str,
         beside: "Policy | None" = None,
     ) -> None:
@@ -193,15 +211,20 @@ class Policy:
         self.beside: Final = beside
         """The same with the rules of dry runs, which decide nothing; None without any."""
         self.digest: Final = digest
-        """`sha256:` and 64 hexadecimal digits, over all texts in name order and the generated schema."""
+        """`sha256:` and 64 hexadecimal digits, over all texts in name order, grants, labels and types."""
         self._servers = {server.name: server for server in servers}
         self._refs = {(ref.resource[0], ref.server, ref.name): ref for ref in refs}
-        self._schema = schema
-        self._by_action = _by_action(self.rules)
+        self._by_server: dict[str, list[ActionRef]] = {}
+        for ref in self._refs.values():
+            self._by_server.setdefault(ref.server, []).append(ref)
+        self._schemas: dict[str, cedarpy.Schema] = {}
+        self._by_head = _by_head(self.rules)
+        self._by_id = {rule.id: rule for rule in self.rules}
+        self._permits = tuple(rule for rule in self.rules if rule.permits)
         self._ends = sorted({rule.until for rule in rules if rule.until})
         self._holds_from, self._holds_until = math.inf, -math.inf
         self._mentions = frozenset().union(*(rule.mentions for rule in rules))
-        self._candidates: _Bounded[tuple[Rule, ...]] = _Bounded(MAX_GROUNDS)
+        self._candidates: _Bounded[_ByPrincipal] = _Bounded(MAX_GROUNDS)
         self._offered: _Bounded[cedarpy.Entities] = _Bounded(MAX_GROUNDS)
         self._unlisted: _Bounded[ActionRef] = _Bounded(MAX_GROUNDS)
         self._slices: _Bounded[_Slice] = _Bounded(MAX_SLICES)
@@ -229,7 +252,7 @@ class Policy:
     def residuals(self, ref: ActionRef) -> tuple[tuple[Rule, Any], ...]:
         """The rules whose action and resource match, with what is left of their conditions while nothing is known of the caller and the
         context: a tree in Cedar's JSON policy format. Where the engine takes no partial question about the ref, all is left."""
-        rules = self._candidates_for(ref)
+        rules = self._candidates_for(ref).all
         anybody = {rule.id: {**rule.syntax, "principal": {"op": "All"}} for rule in rules}
         request = {"action": _as_cedar_text(ref.action), "resource": _as_cedar_text(ref.resource)}
         left = cedarpy.is_authorized_partial(request, _policy_set(anybody), self._offered_entities(ref)).residuals
@@ -282,7 +305,7 @@ class Policy:
     def explain(self, caller: Caller, ref: ActionRef, arguments: Mapping[str, Any], portal: str, now: float = AFTER_ALL) -> Explanation:
         """The decision with the rules behind it; for a default deny, the permits that came closest."""
         decision = self.decide(caller, ref, arguments, portal, now)
-        rules = tuple(rule for rule in self.rules if rule.id in decision.reasons)
+        rules = tuple(self._by_id[reason] for reason in decision.reasons)
         near = () if rules or decision.errors else tuple(itertools.islice(self._near(caller, ref, now), NEAREST))
         return Explanation(decision, _summary(decision), rules, near, self.would(caller, ref, arguments, portal, now, decision))
 
@@ -299,9 +322,16 @@ class Policy:
             ground = self._ground(caller, ref)
             if not ground.slice.reads_context:
                 return self._decisions.keep((caller.context_digest, ref), _judge(ground, {"now": int(now)}, None))
-            return _judge(ground, _context(ref, arguments, portal, now), self._schema)
+            return _judge(ground, _context(ref, arguments, portal, now), self._schema_of(ref.server))
         except ValueError as unfit:
             return Decision(False, errors=(f"{ref.action[1]} cannot be judged: {unfit}",))
+
+    def _schema_of(self, server: str) -> cedarpy.Schema:
+        """What contexts are held against: that of all servers takes 5 s to read at 50,000 tools, and one call concerns one."""
+        found = self._schemas.get(server)
+        if found is None:
+            found = self._schemas[server] = cedarpy.Schema.from_json_str(json.dumps(cedar_schema(self._by_server.get(server, ()))))
+        return found
 
     def _look(self, caller: Caller, ref: ActionRef, now: float) -> bool:
         try:
@@ -336,16 +366,17 @@ class Policy:
 
     def _laid_ground(self, caller: Caller, ref: ActionRef) -> _Ground:
         own, within = caller_uid(caller), caller_uids(caller)
-        rules = tuple(rule for rule in self._candidates_for(ref) if rule.principal.matches(own, within))
+        rules = self._candidates_for(ref).matching(own, within)
         entities = self._offered_entities(ref).with_added_json_str(caller_entities(caller))
         return _Ground(self._slice(rules), entities, own, ref)
 
-    def _candidates_for(self, ref: ActionRef) -> tuple[Rule, ...]:
+    def _candidates_for(self, ref: ActionRef) -> "_ByPrincipal":
         """The rules whose action and resource can match, in their order."""
-        return self._candidates.get(ref) or self._candidates.keep(ref, tuple(self._selected(ref)))
+        return self._candidates.get(ref) or self._candidates.keep(ref, _ByPrincipal(tuple(self._selected(ref))))
 
     def _selected(self, ref: ActionRef) -> Iterable[Rule]:
-        positions = set(itertools.chain.from_iterable(self._by_action.get(uid, ()) for uid in (None, *ref.actions)))
+        heads = itertools.product((None, *ref.actions), (None, *ref.resources))
+        positions = set(itertools.chain.from_iterable(self._by_head.get(head, ()) for head in heads))
         for position in sorted(positions):
             rule = self.rules[position]
             if rule.action.matches(ref.action, ref.actions) and rule.resource.matches(ref.resource, ref.resources):
@@ -370,7 +401,8 @@ class Policy:
 
     def _near(self, caller: Caller, ref: ActionRef, now: float) -> Iterable[NearMiss]:
         """Permits for this very caller first, then those for others, then those for another action or another place."""
-        permits = [(rule, _fit(rule, caller, ref)) for rule in self.rules if rule.permits]
+        own, within = caller_uid(caller), caller_uids(caller)
+        permits = [(rule, _fit(rule, own, within, ref)) for rule in self._permits]
         for wanted, sentence in _MISSES.items():
             for rule, fit in permits:
                 if fit == wanted:
@@ -380,9 +412,9 @@ class Policy:
 _OFFERED: Final = frozenset({"Tool", "Prompt", "Resource"})
 
 
-def _fit(rule: Rule, caller: Caller, ref: ActionRef) -> tuple[bool, bool, bool]:
+def _fit(rule: Rule, own: Uid, within: frozenset[Uid], ref: ActionRef) -> tuple[bool, bool, bool]:
     """Whether the head of the rule matches the caller, the action and the resource."""
-    who = rule.principal.matches(caller_uid(caller), caller_uids(caller))
+    who = rule.principal.matches(own, within)
     return who, rule.action.matches(ref.action, ref.actions), rule.resource.matches(ref.resource, ref.resources)
 
 
@@ -426,12 +458,12 @@ def _identified(caller: Caller) -> Caller:
     return caller if caller.context_digest else known(caller)
 
 
-def _by_action(rules: Sequence[Rule]) -> dict[Uid | None, list[int]]:
-    """The positions of the rules by the entity that their action has to be in; None for those that take any."""
-    index: dict[Uid | None, list[int]] = {}
+def _by_head(rules: Sequence[Rule]) -> dict[tuple[Uid | None, Uid | None], list[int]]:
+    """The positions of the rules by the entities that their action and their resource have to be in; None for those that take any."""
+    index: dict[tuple[Uid | None, Uid | None], list[int]] = {}
     for position, rule in enumerate(rules):
-        for anchor in (None,) if rule.action.anchors is None else rule.action.anchors:
-            index.setdefault(anchor, []).append(position)
+        for head in itertools.product(rule.action.anchors or (None,), rule.resource.anchors or (None,)):
+            index.setdefault(head, []).append(position)
     return index
 
 

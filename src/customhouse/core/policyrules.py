@@ -88,6 +88,16 @@ class Rule(msgspec.Struct, frozen=True):
     """Whether it was written as a grant."""
 
     @property
+    def reads_arguments(self) -> bool:
+        """Whether a condition reads `context.arguments`, or the context as a whole."""
+        other = 0
+        for node in _nodes(self.syntax["conditions"]):
+            access = node.get(".") or node.get("has")
+            if isinstance(access, Mapping) and access.get("left") == {"Var": "context"}:
+                other += access.get("attr") in ("portal", "now")
+        return bool(sum(node.get("Var") == "context" for node in _nodes(self.syntax["conditions"])) > other)
+
+    @property
     def annotations(self) -> Mapping[str, str | None]:
         """By name; one without a value has None."""
         return self.syntax.get("annotations") or {}
