@@ -51,7 +51,13 @@ def test_there_is_an_example_of_most_forms() -> None:
     assert {name for name, _ in EXAMPLES} >= {"settings", "definition", "pin", "decision-table"}
 
 
-PAGES = [("configuration.md", "settings"), ("definitions.md", "definition"), ("as-code.md", "portal"), ("policy.md", "decision-table")]
+PAGES = [
+    ("configuration.md", "settings"),
+    ("definitions.md", "definition"),
+    ("as-code.md", "portal"),
+    ("policy.md", "decision-table"),
+    ("grants.md", "grants"),
+]
 
 
 @pytest.mark.parametrize(("page", "name"), PAGES)
@@ -134,6 +140,11 @@ def test_a_schema_has_its_dialect_a_stable_id_and_a_meaning_for_every_key(name: 
     if name not in {"pin", "decision-table"}:
         keys = [(part["title"], key, held) for part in schema["$defs"].values() for key, held in part.get("properties", {}).items()]
         assert [(title, key) for title, key, held in keys if not held.get("description")] == []
+
+
+@pytest.mark.parametrize("wrong", ["to: {}", "- to: {group: a/b}", "- {to: {grop: a/b}, on: {}}", "- {to: {}, on: {classes: [all]}}"])
+def test_what_is_no_list_of_grants_does_not_fit(wrong: str) -> None:
+    assert problems("grants", value_of(wrong))
 
 
 # --- The command ----------------------------------------------------------------------------------------------------------

@@ -246,7 +246,7 @@ CARELESS = (
     ),
 )
 def test_a_rule_loads_where_the_engine_takes_it_and_what_loads_is_typed_for_all_it_can_concern(permits: bool, head: Sequence[str]) -> None:
-    """Rules are held against a part of the schema. What that takes and the whole does not, the engine evaluates without an error of type."""
+    """Rules are held against a part of the schema. What that takes and the whole does not is evaluated without an error of type."""
     rule = written(0, permits, head)
     try:
         one = compile_policy({"rules.cedar": rule}, SERVERS)

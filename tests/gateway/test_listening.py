@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 
 from customhouse.core.budget import Rate
+from customhouse.core.manifest import Effect
+from customhouse.core.policygrants import Grant, Granted, Grantee
 from customhouse.core.protocol.revisions import META_SUBSCRIPTION
 from customhouse.core.refusal import Reason, Refused
 from customhouse.gateway.listening import KEPT_FOR_SECONDS
 from customhouse.ports.traffic import Ask, Listener, UpstreamAnswer
-from tests.gateway.support import Back, World, legacy, modern, result
+from tests.gateway.support import Back, Moving, World, legacy, modern, result
 
 EVERYTHING = {"toolsListChanged": True, "promptsListChanged": True, "resourcesListChanged": True, "resourceSubscriptions": ["note://a"]}
 SEARCH, ALSO = ("tool", "search"), ("tool", "shape")
@@ -88,6 +90,26 @@ async def test_a_list_that_shows_something_else_is_told_once_and_tagged(world: W
     assert len(first.told) == 3
     await end(one, first)
     await end(two, second)
+
+
+async def test_the_end_of_a_grant_is_told_to_those_who_lost_something_by_it() -> None:
+    ends = int(Moving().now()) + 60
+    on = Granted(server="notes", classes=(Effect.READ,))
+    world = World("", grants=(Grant(file="g", line=1, id="grant:g/1", to=Grantee(group="acme/readers"), on=on, until=ends),))
+    mine, reader = await world.subscribe_modern(
+        {"toolsListChanged": True, "resourceSubscriptions": ["note://a"]}, path="/servers/notes/mcp"
+    )
+    other, stranger = await world.subscribe_modern({"toolsListChanged": True}, token=b"bob", path="/servers/notes/mcp")
+    world.clock.at += 61
+    world.exchange.listening.sweep()
+    await turns()
+    assert [told["method"] for told in reader.told[1:]] == ["notifications/tools/list_changed"]
+    assert len(stranger.told) == 1
+    world.exchange.listening.updated("notes", whose(world), "note://a")
+    await turns()
+    assert len(reader.told) == 2
+    await end(mine, reader)
+    await end(other, stranger)
 
 
 async def test_only_those_are_told_whose_list_shows_something_else(world: World) -> None:  # GW-92

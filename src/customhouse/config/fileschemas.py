@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from customhouse.config.definitions import MAX_CALL_TIMEOUT_SECONDS, MAX_CONNECT_TIMEOUT_SECONDS
+from customhouse.config.grants import WrittenGrant
 from customhouse.config.meanings import field_meanings
 from customhouse.config.tree import Portal as PortalOfSettings
 from customhouse.config.tree import Settings, Tls
@@ -53,6 +54,7 @@ FORMS: Final[Mapping[str, Form]] = {
     "definition": Form("servers/*.yaml", "Definition of a server", ServerDefinition, named_by_file=True),
     "pin": Form("servers/*.pin.json", "Pin of a server", Pin),
     "portal": Form("portals/*.yaml", "Portal", Portal),
+    "grants": Form("grants/*.yaml", "Grants", tuple[WrittenGrant, ...]),
 }
 """A row for every file that is YAML or JSON."""
 
