@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from customhouse.core.policygrants import Constraint, Grant, Granted, Grantee
 from customhouse.core.protocol.revisions import ERA_OF, LEGACY_REVISIONS, MODERN_REVISIONS
 from customhouse.core.record import Record
 from tests.gateway.support import World
@@ -18,17 +19,29 @@ SAME = {
     "a refused write": ({"name": "notes__purge", "arguments": {}}, "deny", "UNKNOWN_NAME"),
     "an argument that permits": ({"name": "notes__add", "arguments": {"title": "t", "tag": "draft"}}, "permit", "answered"),
     "an argument that does not": ({"name": "notes__add", "arguments": {"title": "t", "tag": "final"}}, "deny", "NOT_PERMITTED"),
+    "an argument that a grant permits": ({"name": "notes__add", "arguments": {"title": "small x", "tag": "final"}}, "permit", "answered"),
     "an unknown name": ({"name": "notes__nothing", "arguments": {}}, "", "UNKNOWN_NAME"),
     "an invalid argument": ({"name": "notes__search", "arguments": {"limit": "many"}}, "", "INVALID_ARGUMENTS"),
     "a missing scope": ({"name": "notes__scoped", "arguments": {}}, "deny", "INSUFFICIENT_SCOPE"),
 }
 
 
+SMALL = Grant(
+    file="grants/a.yaml",
+    line=1,
+    id="grant:a/1",
+    to=Grantee(group="acme/readers"),
+    on=Granted(tool="notes/add"),
+    arguments={"title": Constraint(prefix=("small ",))},
+    until=2_000_000_000,
+)
+
+
 async def recorded(
     params: Mapping[str, Any], revision: str, pinned: str = MODERN_REVISIONS[0]
 ) -> tuple[list[Record], list[Mapping[str, Any]]]:
     """What a fresh gateway records of one call, and what its server hears; `pinned` is the revision of the server."""
-    world = World(pinned=pinned)
+    world = World(pinned=pinned, grants=(SMALL,))
     if revision in MODERN_REVISIONS:
         await world.ask_modern("tools/call", params)
     else:

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -158,4 +159,4 @@ def _grantable(policy: Policy, tool: Tool) -> bool:
 
 
 def _visible(policy: Policy, caller: Caller) -> Callable[[Tool], bool]:
-    return lambda tool: policy.visible(caller, tool.action)
+    return lambda tool: policy.visible(caller, tool.action, time.time())
