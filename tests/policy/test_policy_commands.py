@@ -230,6 +230,15 @@ def test_who_can_names_groups_with_rules_and_what_it_depends_on(deployment: Path
     ]
 
 
+def test_scopes_that_a_tool_asks_for_are_said(deployment: Path) -> None:
+    scoped = DEFINITION.replace("read_note: {class: read}", "read_note: {class: read, scopes: [notes.read]}")
+    (deployment / "servers" / "notes.yaml").write_text(scoped, "utf-8")
+    assert run(deployment, "who-can", "notes/read_note").output.splitlines()[0] == "notes/read_note (read; the token needs notes.read):"
+    assert "always; by eng-reads; the token needs notes.read" in run(deployment, "blast-radius", "--group", "eng").output
+    row = json.loads(run(deployment, "who-can", "notes/read_note", "--json").output)[0]
+    assert row["scopes"] == ["notes.read"]
+
+
 def test_what_nobody_can_reach_is_said_and_an_unknown_name_is_refused(deployment: Path) -> None:
     (deployment / "policies" / "rules.cedar").write_text("", "utf-8")
     assert run(deployment, "who-can", "notes/add_note").output.splitlines() == ["notes/add_note (write): nobody"]

@@ -18,7 +18,7 @@ from customhouse.config.load import load
 from customhouse.core.manifest import Effect
 from customhouse.core.policy import ActionRef, Policy
 from customhouse.core.policyreach import Knowledge, Reach, Reached, Reacher, blast_radius, who_can
-from customhouse.wiring import read_deployment, read_policy
+from customhouse.wiring import Deployment, read_deployment, read_policy
 
 _CLASSES = tuple(effect.value for effect in Effect)
 
@@ -34,14 +34,16 @@ def show_who_can(directory: Path, target: str, effect: str | None, as_json: bool
 
     TARGET is SERVER/TOOL, prompt:SERVER/NAME, resource:SERVER/URI, or SERVER for all of it. Nobody who could is left out.
     """
-    compiled = read_policy(read_deployment(load(directory, os.environ)))
+    deployment = read_deployment(load(directory, os.environ))
+    compiled, scopes = read_policy(deployment), _scopes(deployment)
     refs = [ref for ref in _named_refs(compiled, target) if effect in (None, ref.effect.value)]
     found = [(ref, who_can(compiled, ref, time.time())) for ref in refs]
     if as_json:
-        click.echo(display.as_json([_as_row(ref, reachers) for ref, reachers in found]))
+        click.echo(display.as_json([_as_row(ref, reachers, scopes) for ref, reachers in found]))
         return
     for ref, reachers in found:
-        click.echo(display.line(f"{_path(ref)} ({ref.effect.value}): {'' if reachers else 'nobody'}"))
+        needs = _needs(_needed(scopes, ref.resource[0].lower(), ref.server, ref.name))
+        click.echo(display.line(f"{_path(ref)} ({ref.effect.value}{needs}): {'' if reachers else 'nobody'}"))
         for reacher in reachers:
             click.echo("  " + display.line(_spoken_reacher(reacher)))
 
@@ -63,19 +65,22 @@ def show_blast_radius(directory: Path, tenant: str, server: str, as_json: bool, 
 
     What is not said of the caller could be anything: what depends on it is listed with what it takes.
     """
-    compiled = read_policy(read_deployment(load(directory, os.environ)))
+    deployment = read_deployment(load(directory, os.environ))
+    compiled, needed = read_policy(deployment), _scopes(deployment)
     if server:
         _show_server(compiled, server, as_json)
         return
     reached = blast_radius(compiled, _knowledge(compiled, tenant, **who), time.time())
     if as_json:
-        click.echo(display.as_json({"counts": _counts(reached), "reached": msgspec.to_builtins(reached)}))
+        rows = [msgspec.to_builtins(thing) | {"scopes": _needed(needed, thing.kind, thing.server, thing.name)} for thing in reached]
+        click.echo(display.as_json({"counts": _counts(reached), "reached": rows}))
         return
     click.echo(_counted(_counts(reached)))
     for effect in _CLASSES:
         for thing in (thing for thing in reached if thing.effect == effect):
             kind = "" if thing.kind == "tool" else f"{thing.kind}:"
-            click.echo("  " + display.line(f"{effect} {kind}{thing.server}/{thing.name}: {_spoken(thing.reach)}"))
+            needs = _needs(_needed(needed, thing.kind, thing.server, thing.name))
+            click.echo("  " + display.line(f"{effect} {kind}{thing.server}/{thing.name}: {_spoken(thing.reach)}{needs}"))
 
 
 def _show_server(compiled: Policy, server: str, as_json: bool) -> None:
@@ -135,6 +140,22 @@ def _named_refs(compiled: Policy, target: str) -> Iterable[ActionRef]:
     return refs
 
 
+Scopes = Mapping[tuple[str, str], tuple[str, ...]]
+
+
+def _scopes(deployment: Deployment) -> Scopes:
+    """The scopes that tools ask of tokens beside the policy's yes, by server and tool."""
+    return {(one.name, tool): review.scopes for one in deployment.definitions for tool, review in one.tools.items() if review.scopes}
+
+
+def _needed(scopes: Scopes, kind: str, server: str, name: str) -> tuple[str, ...]:
+    return scopes.get((server, name), ()) if kind == "tool" else ()
+
+
+def _needs(scopes: Sequence[str]) -> str:
+    return f"; the token needs {', '.join(scopes)}" if scopes else ""
+
+
 def _counts(things: Iterable[Reached | ActionRef]) -> dict[str, int]:
     classes = [thing.effect if isinstance(thing, Reached) else thing.effect.value for thing in things]
     return {effect: classes.count(effect) for effect in _CLASSES}
@@ -144,9 +165,11 @@ def _counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {effect}" for effect, count in counts.items()) + "."
 
 
-def _as_row(ref: ActionRef, reachers: Sequence[Reacher]) -> dict[str, Any]:
+def _as_row(ref: ActionRef, reachers: Sequence[Reacher], scopes: Scopes) -> dict[str, Any]:
     kind = ref.resource[0].lower()
-    return {"kind": kind, "server": ref.server, "name": ref.name, "class": ref.effect.value, "who": msgspec.to_builtins(reachers)}
+    needed = _needed(scopes, kind, ref.server, ref.name)
+    what = {"kind": kind, "server": ref.server, "name": ref.name, "class": ref.effect.value, "scopes": needed}
+    return {**what, "who": msgspec.to_builtins(reachers)}
 
 
 def _path(ref: ActionRef) -> str:
