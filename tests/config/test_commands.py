@@ -285,3 +285,10 @@ def test_grants_that_end_within_a_week_are_told(directory: Path) -> None:
     ]
     write(directory, {"grants/a.yaml": "- to: {}\n"})
     assert Verdict.PROBLEM in {check.verdict for check in examine(directory, {}) if check.subject == "grants"}
+
+
+def test_grants_beside_a_registry_that_is_served_are_told_to_have_no_effect(directory: Path) -> None:
+    settings = (directory / "customhouse.yaml").read_text(encoding="utf-8")
+    write(directory, {"grants/a.yaml": "- {to: {client: c}, on: {tool: notes/add_note}}\n", "customhouse.yaml": settings + "control: {}\n"})
+    told = [(check.verdict, check.sentence) for check in examine(directory, {"NOTES_TOKEN": "x"}) if check.subject == "grants"]
+    assert told == [(Verdict.NOTE, "What the registry activated is served, so nothing of grants/ is.")]

@@ -291,6 +291,8 @@ def test_grants_decide_beside_policies_and_are_found_by_every_command(deployment
     ]
     ended = run(deployment, "explain", "--as", "ada", "call", "notes/add_note", "--arguments", '{"title": "x"}')
     assert "It ended." in ended.output
+    before = run(deployment, "explain", "--as", "ada", "--at", "2020-01-01", "call", "notes/add_note", "--arguments", '{"title": "x"}')
+    assert "grant:ops/2 (grants/ops.yaml:4)" in before.output
     table = "- {as: {person: ada}, call: notes/add_note, arguments: {title: x}, at: 2020-01-01, expect: permit}\n"
     write(deployment, {"policies/ends.test.yaml": table + table.replace("2020-01-01", "2020-01-02T00:00:00Z").replace("permit", "deny")})
     assert run(deployment, "test").output.splitlines()[-1] == "2 cases, 0 missed."

@@ -174,7 +174,10 @@ def _look_at_grants(deployment: _Deployment) -> Iterator[Check]:
             said = "ended" if grant.until <= now else "ends"
             remedy = "Remove it, or give it a new `until`." if grant.until <= now else "Write a new `until` if it shall go on."
             yield Check(Verdict.NOTE, "grants", f"{grant.file}:{grant.line}: {grant.id} {said} {shown_moment(grant.until)}.", remedy)
-    if grants:
+    if grants and settings.control is not None and settings.control.serves == "registry":
+        remedy = "Write those permits as policies, which are proposed and reviewed."
+        yield Check(Verdict.NOTE, "grants", f"What the registry activated is served, so nothing of {settings.grants_dir}/ is.", remedy)
+    elif grants:
         yield Check(Verdict.OK, "grants", f"{settings.grants_dir}/ can be read; it holds {len(grants)} grants.")
 
 

@@ -14,7 +14,7 @@ from customhouse.cli import display
 from customhouse.cli.decisiontables import Who, caller_of, misses, named_ref, read_table
 from customhouse.cli.failures import explained
 from customhouse.cli.reach import show_blast_radius, show_who_can
-from customhouse.cli.replay import replay_calls
+from customhouse.cli.replay import read_moment, replay_calls
 from customhouse.cli.settings import deployment_directory
 from customhouse.config.load import Loaded, load
 from customhouse.core.policy import Explanation, Policy, Rule
@@ -67,12 +67,13 @@ def run_tables(files: tuple[Path, ...], directory: Path) -> None:
 @click.option("--issuer", default="", help="The issuer of the token.")
 @click.option("--scope", "scopes", multiple=True, help="A scope of the token; may be repeated.")
 @click.option("--portal", default="default", show_default=True, help="The portal that is asked.")
+@click.option("--at", metavar="WHEN", default="", callback=read_moment, help="The moment of the call, such as 2027-01-31.  [default: now]")
 @click.option("--arguments", default="{}", show_default=True, help="The arguments of the tool, as a JSON object.")
 @click.argument("verb", type=click.Choice(["call"]))
 @click.argument("target")
 @deployment_directory
 @explained
-def explain_decision(directory: Path, verb: str, target: str, arguments: str, portal: str, **who: Any) -> None:
+def explain_decision(directory: Path, verb: str, target: str, arguments: str, portal: str, at: float, **who: Any) -> None:
     """Say whether a call is permitted, and name the rules behind it.
 
     TARGET is SERVER/TOOL, prompt:SERVER/NAME or resource:SERVER/URI. Nothing is called.
@@ -82,7 +83,7 @@ def explain_decision(directory: Path, verb: str, target: str, arguments: str, po
         raise click.UsageError(f"Say who would {verb}: --as PERSON or --workload NAME.")
     compiled = _compiled(load(directory, os.environ))
     ref = named_ref(compiled, target)
-    for line in _told(compiled.explain(caller_of(caller, ref), ref, _table(arguments), portal, time.time())):
+    for line in _told(compiled.explain(caller_of(caller, ref), ref, _table(arguments), portal, at or time.time())):
         click.echo(display.safe(line))
 
 

@@ -25,7 +25,8 @@ from customhouse.wiring import read_deployment, read_policy, read_sources
 _DIRECTORY = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
-def _since(_context: click.Context, _option: click.Parameter, text: str) -> float:
+def read_moment(_context: click.Context, _option: click.Parameter, text: str) -> float:
+    """Unix seconds of a day or a moment in an option; 0 where it was not given."""
     try:
         return float(moment(text)) if text else 0.0
     except ValueError as unreadable:
@@ -35,7 +36,7 @@ def _since(_context: click.Context, _option: click.Parameter, text: str) -> floa
 @click.command("replay")
 @click.option("--under", required=True, type=_DIRECTORY, help="Directory of the other policies.")
 @click.option("--grants", type=_DIRECTORY, help="Directory of other grants; else those of the deployment.")
-@click.option("--since", metavar="WHEN", default="", callback=_since, help="Only calls from this day (UTC) or moment on.")
+@click.option("--since", metavar="WHEN", default="", callback=read_moment, help="Only calls from this day (UTC) or moment on.")
 @click.option(
     "--ledger",
     type=_DIRECTORY,
