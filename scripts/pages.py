@@ -79,7 +79,7 @@ stands for the name of an argument.
 
 def grant_page() -> str:
     """The fields of one entry of `grants/*.yaml`."""
-    module = importlib.import_module("customhouse.config.grants")
+    module = importlib.import_module("customhouse.core.policygrants")
     return NOTE + GRANT_HEAD + "".join(sections("", module.WrittenGrant, top="The grant"))
 
 

@@ -17,7 +17,7 @@ from customhouse.config.portals import portal_in
 from customhouse.config.tree import Portal as PortalOfSettings
 from customhouse.config.tree import Settings
 from customhouse.config.writing import Written, content_findings, definition_text, portal_text, sheets, write_directory
-from customhouse.core.content import Content, PolicyContent, Portal, PortalContent, ServerContent, stated
+from customhouse.core.content import Content, GrantsContent, PolicyContent, Portal, PortalContent, ServerContent, stated
 from customhouse.core.manifest import (
     BearerCredential,
     Effect,
@@ -32,6 +32,7 @@ from customhouse.core.manifest import (
     digest_of,
 )
 from customhouse.core.plan import Thing, plan
+from customhouse.core.policygrants import Constraint, Granted, Grantee, WrittenGrant
 from customhouse.core.review import Kind, content_digest
 from tests.config.deployments import write
 from tests.config.test_yamltext import HOSTILE
@@ -43,9 +44,22 @@ MANIFEST = Manifest(
 )
 PIN = Pin(server="notes", revision="2026-07-28", digest=digest_of(MANIFEST), manifest=MANIFEST)
 RULE = '// Everybody reads.\n@id("readers")\npermit (principal, action in Action::"read", resource);\r\n'
+GRANTS = (
+    WrittenGrant(
+        to=Grantee(group="acme/desk"), on=Granted(server="notes", classes=(Effect.READ,)), until="2027-01-31", reason="no, 1:30, yes"
+    ),
+    WrittenGrant(
+        to=Grantee(person="acme/ann", client="desk"),
+        on=Granted(tool="notes/add"),
+        arguments={"title": Constraint(prefix=("no", "0x1"), or_absent=True), "n": Constraint(at_most=3)},
+        scopes=("notes.write",),
+        approval="leads",
+    ),
+)
 CONTENTS: dict[Thing, Content] = {
     (Kind.SERVER, "notes"): ServerContent(definition=PLAIN, pin=PIN),
     (Kind.POLICY, "readers.cedar"): PolicyContent(text=RULE),
+    (Kind.GRANT, "desk"): GrantsContent(grants=GRANTS),
     (Kind.PORTAL, "desk"): PortalContent(portal=Portal(servers=("notes",), description="For the desk.")),
 }
 
@@ -137,7 +151,13 @@ def state_of(directory: Path) -> dict[str, tuple[bytes, int, int]]:
 
 def test_a_directory_that_was_written_describes_what_was_written(tmp_path: Path) -> None:
     written = write_directory(CONTENTS, tmp_path, Settings())
-    assert written.written == ("policies/readers.cedar", "portals/desk.yaml", "servers/notes.pin.json", "servers/notes.yaml")
+    assert written.written == (
+        "grants/desk.yaml",
+        "policies/readers.cedar",
+        "portals/desk.yaml",
+        "servers/notes.pin.json",
+        "servers/notes.yaml",
+    )
     again = read_directory(tmp_path, Settings())
     assert again.keys() == CONTENTS.keys()
     for thing, content in CONTENTS.items():
@@ -156,7 +176,7 @@ def test_a_file_that_says_the_same_in_other_words_is_left_as_it_is(tmp_path: Pat
     by_hand = "# Ours.\ntenant: local\nname: notes\nowner: 'team-notes'\nurl: https://notes.example/mcp\ncontact: notes@example.org\n"
     rule = '@id("readers") permit (principal, action in Action::"read", resource); // Everybody.\n'
     write(tmp_path, {"servers/notes.yaml": by_hand, "policies/readers.cedar": rule})
-    assert write_directory(CONTENTS, tmp_path, Settings()).written == ("portals/desk.yaml", "servers/notes.pin.json")
+    assert write_directory(CONTENTS, tmp_path, Settings()).written == ("grants/desk.yaml", "portals/desk.yaml", "servers/notes.pin.json")
     assert (tmp_path / "servers" / "notes.yaml").read_text() == by_hand
 
 
@@ -177,6 +197,7 @@ def test_what_is_no_longer_there_goes_only_when_that_is_asked_for(tmp_path: Path
     assert write_directory(CONTENTS, tmp_path, Settings(), remove=True).removed == old
     assert state_of(tmp_path).keys() == {
         *others,
+        "grants/desk.yaml",
         "policies/readers.cedar",
         "portals/desk.yaml",
         "servers/notes.pin.json",

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from customhouse.core.content import (
     Content,
+    GrantsContent,
     PolicyContent,
     Portal,
     PortalContent,
@@ -28,8 +29,10 @@ from customhouse.core.manifest import (
     canonical_bytes,
     digest_of,
 )
+from customhouse.core.policygrants import Granted, Grantee, WrittenGrant
 from customhouse.core.review import Kind, content_digest
 
+DESK = Grantee(group="local/desk")
 TODAY = "2026-11-27"
 PLAIN = ServerDefinition(name="notes", owner="team-notes", contact="notes@example.org", tenant="local", url="https://notes.example/mcp")
 ANSWERED = msgspec.structs.replace(
@@ -122,6 +125,10 @@ def test_what_this_release_does_not_know_is_refused(kind: Kind, value: object) -
         (Kind.SERVER, ServerContent(definition=msgspec.structs.replace(PLAIN, tools={"a": ToolReview(effect=Effect.WRITE)})), 2),
         (Kind.SERVER, ServerContent(definition=msgspec.structs.replace(PLAIN, tools={"a": ToolReview(effect=Effect.DESTRUCTIVE)})), 2),
         (Kind.POLICY, PolicyContent(text=""), 2),
+        (Kind.GRANT, GrantsContent(grants=()), 1),
+        (Kind.GRANT, GrantsContent(grants=(WrittenGrant(to=DESK, on=Granted(classes=(Effect.READ,))),)), 1),
+        (Kind.GRANT, GrantsContent(grants=(WrittenGrant(to=DESK, on=Granted(classes=(Effect.READ, Effect.WRITE))),)), 2),
+        (Kind.GRANT, GrantsContent(grants=(WrittenGrant(to=DESK, on=Granted(tool="notes/add_note")),)), 2),
         (Kind.PORTAL, PortalContent(portal=Portal(servers=())), 1),
     ],
 )

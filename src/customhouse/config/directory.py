@@ -13,6 +13,7 @@ from typing import Final
 from customhouse.config.definitions import definition_files, pin_path, pinned_names, read_definition, read_pin, wrong_name
 from customhouse.config.filedigests import FileDigests, Stamp, stamp_of
 from customhouse.config.findings import ConfigurationInvalid, Finding, Place, found
+from customhouse.config.grants import read_grant_files
 from customhouse.config.load import server_names
 from customhouse.config.policyfiles import read_policies
 from customhouse.config.portals import read_portals
@@ -85,8 +86,13 @@ def _policies(directory: Path, settings: Settings) -> Reading:
     return {name: PolicyContent(text=text) for name, text in texts.items()}, findings
 
 
+def _grants(directory: Path, settings: Settings) -> Reading:
+    return read_grant_files(directory, settings.grants_dir)
+
+
 READERS: Final[Mapping[Kind, Callable[[Path, Settings], Reading]]] = {
     Kind.POLICY: _policies,
+    Kind.GRANT: _grants,
     Kind.PORTAL: _portals,
 }
 """Who reads the files of a kind, besides servers, whose pins are too large to be read each time."""

@@ -12,7 +12,6 @@ from typing import Any, Final
 import msgspec
 
 from customhouse.config.definitions import MAX_CALL_TIMEOUT_SECONDS, MAX_CONNECT_TIMEOUT_SECONDS
-from customhouse.config.grants import WrittenGrant
 from customhouse.config.meanings import field_meanings
 from customhouse.config.tree import Portal as PortalOfSettings
 from customhouse.config.tree import Settings, Tls
@@ -30,6 +29,7 @@ from customhouse.core.manifest import (
     ToolReview,
     Waiver,
 )
+from customhouse.core.policygrants import WrittenGrant
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 

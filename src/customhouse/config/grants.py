@@ -8,20 +8,19 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
-
 from customhouse.config.conversion import Complaint, Rule, Rules, converted
 from customhouse.config.definitions import SCOPE
-from customhouse.config.document import Items, Node, Scalar, read_file
-from customhouse.config.findings import ConfigurationInvalid, Finding, found
-from customhouse.core.policygrants import Constraint, Grant, Granted, Grantee, grant_id
+from customhouse.config.document import Document, Items, Node, Scalar, read_file
+from customhouse.config.findings import ConfigurationInvalid, Finding, Place, found
+from customhouse.core.content import GrantsContent
+from customhouse.core.policygrants import Constraint, Grant, Granted, Grantee, WrittenGrant, grant_of
 
 _SUFFIX = ".yaml"
-_STEM = re.compile(r"[a-z0-9]+(?:[._-][a-z0-9]+)*")
+GRANT_FILE = re.compile(r"(?=.{1,80}\Z)[a-z0-9]+(?:[._-][a-z0-9]+)*")
+GRANT_FILE_REMEDY = "Write a-z and 0-9 with single dots, hyphens and underscores between, and .yaml at the end."
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:Z|[+-]\d{2}:\d{2})")
 """RFC 3339, 5.6: date-time, in whole seconds."""
-DAY_SECONDS = 86_400
 _DOMAIN = re.compile(r"(?:\*\.)?[a-z0-9-]+(?:\.[a-z0-9-]+)*(?::\d{1,5})?")
 
 
@@ -29,23 +28,21 @@ Portals = Mapping[str, Collection[str]]
 """The servers of each portal. One that is named `default` and not here holds all."""
 
 
-class WrittenGrant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One entry of a file of grants."""
+def read_grant_files(directory: Path, grants_dir: str) -> tuple[dict[str, GrantsContent], tuple[Finding, ...]]:
+    """The files of grants as contents, by stem, and what is wrong with each by itself."""
+    contents: dict[str, GrantsContent] = {}
+    findings: list[Finding] = []
+    for path in _files(directory / grants_dir):
+        written, unfit = written_grants(read_file(path, f"{grants_dir}/{path.name}"))
+        findings += (*wrong_grant_file(path, f"{grants_dir}/{path.name}"), *unfit)
+        contents[path.stem] = GrantsContent(grants=written)
+    return contents, tuple(findings)
 
-    to: Grantee
-    """To whom it is made."""
-    on: Granted
-    """What it is on."""
-    arguments: dict[str, Constraint] = {}
-    """What arguments may be, by name; only for a single tool. An argument that is not named may be anything."""
-    until: str = ""
-    """The last day, as 2027-01-31 (to its end, UTC), or the moment in which it ends, as 2027-01-31T18:00:00Z. Absent: it does not end."""
-    scopes: tuple[str, ...] = ()
-    """OAuth scopes that the caller's token must have."""
-    approval: str = ""
-    """The group that must approve each call, as `group` or `tenant/group`."""
-    reason: str = ""
-    """Why, for whoever reads it in a year."""
+
+def written_grants(document: Document) -> tuple[tuple[WrittenGrant, ...], tuple[Finding, ...]]:
+    """The entries of a document, and what is wrong with it."""
+    entries, findings = _entries(document)
+    return tuple(written for written, _ in entries), findings
 
 
 def read_grants(directory: Path, grants_dir: str, portals: Portals) -> tuple[Grant, ...]:
@@ -80,39 +77,35 @@ def _files(grants: Path) -> tuple[Path, ...]:
 
 
 def _read(path: Path, file: str, portals: Portals) -> tuple[list[Grant], list[Finding]]:
-    document = read_file(path, file)
-    findings = list(document.findings)
-    if path.suffix != _SUFFIX or _STEM.fullmatch(path.stem) is None:
-        remedy = "Write a-z and 0-9 with single dots, hyphens and underscores between, and .yaml at the end."
-        findings.append(found(document.root.place, (), "The name of the file cannot be part of the ids of its grants.", remedy))
-    if isinstance(document.root, Scalar) and document.root.value is None:
-        return [], findings
-    if not isinstance(document.root, Items):
-        findings.append(found(document.root.place, (), "A file of grants is a list.", "Begin each grant with a dash."))
-        return [], findings
+    entries, unfit = _entries(read_file(path, file))
+    findings = [*wrong_grant_file(path, file), *unfit]
     grants = []
-    for number, node in enumerate(document.root.nodes, 1):
-        conversion = converted(node, WrittenGrant, GRANT_RULES)
-        findings += conversion.findings
-        written = conversion.value
-        if isinstance(written, WrittenGrant) and not conversion.findings:
-            findings += _unknown_portal(written, node, portals)
-            grants.append(_grant(written, file, node, grant_id(path.stem, number)))
+    for number, (written, node) in enumerate(entries, 1):
+        findings += _unknown_portal(written, node, portals)
+        grants.append(grant_of(written, path.stem, number, file, node.place.line))
     return grants, findings
 
 
-def _grant(written: WrittenGrant, file: str, node: Node, name: str) -> Grant:
-    return Grant(
-        file=file,
-        line=node.place.line,
-        id=name,
-        to=written.to,
-        on=written.on,
-        arguments=written.arguments,
-        until=_end(written.until) if written.until else 0,
-        scopes=written.scopes,
-        approval=written.approval,
-    )
+def wrong_grant_file(path: Path, file: str) -> Iterator[Finding]:
+    """What is wrong with the name of a file of grants."""
+    if path.suffix != _SUFFIX or GRANT_FILE.fullmatch(path.stem) is None:
+        yield found(Place(file), (), "The name of the file cannot be part of the ids of its grants.", GRANT_FILE_REMEDY)
+
+
+def _entries(document: Document) -> tuple[list[tuple[WrittenGrant, Node]], tuple[Finding, ...]]:
+    findings = list(document.findings)
+    if isinstance(document.root, Scalar) and document.root.value is None:
+        return [], tuple(findings)
+    if not isinstance(document.root, Items):
+        findings.append(found(document.root.place, (), "A file of grants is a list.", "Begin each grant with a dash."))
+        return [], tuple(findings)
+    entries = []
+    for node in document.root.nodes:
+        conversion = converted(node, WrittenGrant, GRANT_RULES)
+        findings += conversion.findings
+        if isinstance(conversion.value, WrittenGrant) and not conversion.findings:
+            entries.append((conversion.value, node))
+    return entries, tuple(findings)
 
 
 def _unknown_portal(written: WrittenGrant, node: Node, portals: Portals) -> Iterator[Finding]:
@@ -124,11 +117,6 @@ def _unknown_portal(written: WrittenGrant, node: Node, portals: Portals) -> Iter
     if name in portals and server and server not in portals[name]:
         problem = f"The portal {name} does not offer the server {server!a}."
         yield found(node.place, ("on", "portal"), problem, "Add the server to the portal, or name another one.")
-
-
-def _end(text: str) -> int:
-    """The first moment after a last day, or the moment itself. Raises `ValueError`."""
-    return moment(text) + (DAY_SECONDS if _DAY.fullmatch(text) else 0)
 
 
 def _somebody(to: Grantee) -> Iterator[Complaint]:
@@ -174,7 +162,7 @@ def _only_for_tools(written: WrittenGrant) -> Iterator[Complaint]:
 def _timely(written: WrittenGrant) -> Iterator[Complaint]:
     try:
         if written.until:
-            _end(written.until)
+            moment(written.until)
     except ValueError:
         yield Complaint(("until",), "This is not a day or a moment.", "Write it as 2027-01-31 or 2027-01-31T18:00:00Z.")
 

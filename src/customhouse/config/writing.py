@@ -15,13 +15,14 @@ import msgspec
 from customhouse.config.definitions import definition_in, pin_bytes, pin_in
 from customhouse.config.document import read_document
 from customhouse.config.findings import ConfigurationInvalid, Finding, Place, found
+from customhouse.config.grants import GRANT_FILE, GRANT_FILE_REMEDY, written_grants
 from customhouse.config.placing import put, settle
 from customhouse.config.policyfiles import POLICY_NAME, POLICY_NAME_REMEDY, rule_findings
 from customhouse.config.portals import portal_in
 from customhouse.config.rules import NAME_REMEDY, SERVER_NAME
 from customhouse.config.tree import Settings
 from customhouse.config.yamltext import yaml_text
-from customhouse.core.content import Content, PolicyContent, Portal, PortalContent, ServerContent, stated
+from customhouse.core.content import Content, GrantsContent, PolicyContent, Portal, PortalContent, ServerContent, stated
 from customhouse.core.manifest import Pin, ServerDefinition
 from customhouse.core.plan import Thing, same_policy
 from customhouse.core.review import Kind
@@ -183,6 +184,21 @@ def _policy_sheet(name: str, text: str) -> Sheet:
     return Sheet(name, text.encode("utf-8", "surrogatepass"), same, findings)
 
 
+def _grant_sheets(name: str, content: Content) -> Iterator[Sheet]:
+    if isinstance(content, GrantsContent):
+        yield _grant_sheet(f"{name}.yaml", content)
+
+
+def _grant_sheet(file: str, content: GrantsContent) -> Sheet:
+    data = yaml_text(stated(content)["grants"]).encode("utf-8", "surrogatepass")
+    return Sheet(
+        file,
+        data,
+        lambda there: written_grants(read_document(there, file)) == (content.grants, ()),
+        lambda: written_grants(read_document(data, file))[1],
+    )
+
+
 def _lies(path: Path, sheet: Sheet) -> bool:
     """Whether the file is there and means the same."""
     try:
@@ -233,6 +249,7 @@ class Shelf:
 SHELVES: Final[Mapping[Kind, Shelf]] = {
     Kind.SERVER: Shelf(lambda where: where.servers_dir, (".yaml", ".yml", ".pin.json"), SERVER_NAME, NAME_REMEDY, _server_sheets),
     Kind.POLICY: Shelf(lambda where: where.policies_dir, (".cedar",), POLICY_NAME, POLICY_NAME_REMEDY, _policy_sheets),
+    Kind.GRANT: Shelf(lambda where: where.grants_dir, (".yaml", ".yml"), GRANT_FILE, GRANT_FILE_REMEDY, _grant_sheets),
     Kind.PORTAL: Shelf(lambda where: where.portals_dir, (".yaml", ".yml"), SERVER_NAME, NAME_REMEDY, _portal_sheets),
 }
 """A row for every kind; `directory.READERS` has the way back."""

@@ -23,9 +23,11 @@ _FOLDABLE: Final = re.compile(r"\S+(?: \S+)+")
 _ESCAPES: Final = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
-def yaml_text(value: Mapping[str, object]) -> str:
-    """A JSON object as a document that the strict reader takes, keys in the order of the mapping."""
-    return "\n".join(_block(value, 0)) + "\n" if value else "{}\n"
+def yaml_text(value: Mapping[str, object] | Sequence[object]) -> str:
+    """A JSON object or list as a document that the strict reader takes, keys in the order of the mapping."""
+    if not value:
+        return "{}\n" if isinstance(value, Mapping) else "[]\n"
+    return "\n".join(_block(value, 0)) + "\n"
 
 
 def _block(value: object, indent: int) -> Iterator[str]:

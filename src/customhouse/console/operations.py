@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from customhouse.console import shapes
-from customhouse.console.routes import Asked, Operation, Query
+from customhouse.console.routes import Asked, KindName, Operation, Query
 from customhouse.control.captures import Captures, Looked
 from customhouse.control.evidence import Evidence
 from customhouse.control.register import Register
@@ -19,7 +19,7 @@ from customhouse.core.review import Kind, Step
 
 Page = Annotated[int, msgspec.Meta(ge=1, le=1_000)]
 After = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
-KIND: Final = Query(Annotated[str, msgspec.Meta(pattern="^(server|policy|portal)$")], "", "Only this kind.")
+KIND: Final = Query(KindName, "", "Only this kind.")
 NAME: Final = Query(Annotated[str, msgspec.Meta(max_length=100)], "", "Only things of this name.")
 
 STEPS: Final[Mapping[str, Step]] = {step.value: step for step in (Step.WITHDRAW, Step.ACTIVATE, Step.DEPRECATE, Step.SUSPEND, Step.RETIRE)}

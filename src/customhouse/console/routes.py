@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from customhouse.core.identity import Caller
+from customhouse.core.review import Kind
 
 Number = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
 
@@ -58,8 +59,10 @@ class Operation:
         return self.method != "GET"
 
 
+KindName = Annotated[str, msgspec.Meta(pattern=f"^({'|'.join(kind.value for kind in Kind)})$")]
+
 PARAMETERS: Mapping[str, Any] = {
-    "kind": Annotated[str, msgspec.Meta(pattern="^(server|policy|portal)$")],
+    "kind": KindName,
     "name": Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern="^[A-Za-z0-9._-]+$")],
     "number": Number,
     "server": Annotated[str, msgspec.Meta(min_length=1, max_length=40, pattern="^[a-z0-9-]+$")],

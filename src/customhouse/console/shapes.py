@@ -30,7 +30,7 @@ class Proposal(_Body, frozen=True, kw_only=True):
     """Ask for a content of a thing."""
 
     kind: str
-    """`server`, `policy` or `portal`."""
+    """`server`, `policy`, `grant` or `portal`."""
     name: Name
     content: dict[str, Any]
     """As `customhouse schema` describes it; without anything that only a review can say."""

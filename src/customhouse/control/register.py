@@ -43,6 +43,7 @@ CLOCK: Final = "customhouse"
 NAMES: Final[Mapping[Kind, re.Pattern[str]]] = {
     Kind.SERVER: re.compile(r"(?=.{1,40}\Z)[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII),
     Kind.PORTAL: re.compile(r"(?=.{1,40}\Z)[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII),
+    Kind.GRANT: re.compile(r"(?=.{1,80}\Z)[a-z0-9]+(?:[._-][a-z0-9]+)*", re.ASCII),
     Kind.POLICY: re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,79}\.cedar", re.ASCII),
 }
 """A policy is named like its file."""

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from customhouse.core.manifest import Manifest, Pin, ServerDefinition, in_order
+from customhouse.core.manifest import Effect, Manifest, Pin, ServerDefinition, in_order
+from customhouse.core.policygrants import WrittenGrant
 from customhouse.core.review import Kind
 
 
@@ -37,17 +38,24 @@ class PolicyContent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     text: str
 
 
+class GrantsContent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A file of grants."""
+
+    grants: tuple[WrittenGrant, ...]
+
+
 class PortalContent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A portal as it is reviewed."""
 
     portal: Portal
 
 
-Content = ServerContent | PolicyContent | PortalContent
+Content = ServerContent | PolicyContent | GrantsContent | PortalContent
 
-_TYPES: Final[Mapping[Kind, type[ServerContent] | type[PolicyContent] | type[PortalContent]]] = {
+_TYPES: Final[Mapping[Kind, type[ServerContent] | type[PolicyContent] | type[GrantsContent] | type[PortalContent]]] = {
     Kind.SERVER: ServerContent,
     Kind.POLICY: PolicyContent,
+    Kind.GRANT: GrantsContent,
     Kind.PORTAL: PortalContent,
 }
 
@@ -67,9 +75,12 @@ def read_content(kind: Kind, value: object) -> Content:
 
 
 def reviewers_needed(kind: Kind, content: Content) -> int:
-    """Two people for what can change things in the world, which a policy always can; one for the rest."""
+    """Two people for what can change things in the world, which a policy always can, and a grant unless it is of reads; one for the
+    rest."""
     if isinstance(content, ServerContent):
         return 2 if any(review.effect.changes_things for review in content.definition.tools.values()) else 1
+    if isinstance(content, GrantsContent):
+        return 1 if all(set(grant.on.classes) == {Effect.READ} for grant in content.grants) else 2
     return 2 if kind is Kind.POLICY else 1
 
 

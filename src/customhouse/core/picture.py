@@ -10,9 +10,9 @@ from typing import Protocol
 
 import msgspec
 
-from customhouse.core.content import Content, PolicyContent, PortalContent, ServerContent, read_content
+from customhouse.core.content import Content, GrantsContent, PolicyContent, PortalContent, ServerContent, read_content
 from customhouse.core.manifest import Pin, ServerDefinition
-from customhouse.core.policygrants import Grant
+from customhouse.core.policygrants import Grant, grant_of
 from customhouse.core.review import Kind, State, Version
 
 
@@ -92,6 +92,7 @@ def picture_of(served: Iterable[tuple[Named, Content]], digest: str = "") -> Pic
     servers: list[ServedServer] = []
     policies: dict[str, str] = {}
     portals: dict[str, tuple[str, ...]] = {}
+    grants: list[Grant] = []
     contents: dict[str, Content] = {}
     for version, content in served:
         contents[version.digest] = content
@@ -102,7 +103,10 @@ def picture_of(served: Iterable[tuple[Named, Content]], digest: str = "") -> Pic
             policies[version.name] = content.text
         elif isinstance(content, PortalContent):
             portals[version.name] = content.portal.servers
-    return Picture(digest, tuple(servers), policies, portals, contents=contents)
+        elif isinstance(content, GrantsContent):
+            file = f"{version.name}.yaml"
+            grants += [grant_of(each, version.name, number, file, number) for number, each in enumerate(content.grants, 1)]
+    return Picture(digest, tuple(servers), policies, portals, tuple(grants), contents)
 
 
 def read_picture(digest: str, lines: Sequence[bytes], before: Picture) -> Picture:

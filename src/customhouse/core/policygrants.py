@@ -12,6 +12,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from customhouse.core.instants import read_instant
 from customhouse.core.manifest import Effect
 from customhouse.core.policyarguments import LONG_MAX, LONG_MIN, ArgumentType, Attribute
 from customhouse.core.policybase import GRANT_PREFIX
@@ -19,6 +20,8 @@ from customhouse.core.policycheck import unknown
 from customhouse.core.policymodel import ActionRef
 from customhouse.core.policyrules import PolicyFinding, Rule, read_rule
 from customhouse.core.policytext import pattern, quoted
+
+DAY_SECONDS: Final = 86_400
 
 _Long = Annotated[int, msgspec.Meta(ge=LONG_MIN, le=LONG_MAX)]
 _Texts = tuple[str, ...]
@@ -69,6 +72,25 @@ class Constraint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """Whether a call without the argument is granted as well."""
 
 
+class WrittenGrant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One entry of a file of grants."""
+
+    to: Grantee
+    """To whom it is made."""
+    on: Granted
+    """What it is on."""
+    arguments: dict[str, Constraint] = {}
+    """What arguments may be, by name; only for a single tool. An argument that is not named may be anything."""
+    until: str = ""
+    """The last day, as 2027-01-31 (to its end, UTC), or the moment in which it ends, as 2027-01-31T18:00:00Z. Absent: it does not end."""
+    scopes: tuple[str, ...] = ()
+    """OAuth scopes that the caller's token must have."""
+    approval: str = ""
+    """The group that must approve each call, as `group` or `tenant/group`."""
+    reason: str = ""
+    """Why, for whoever reads it in a year."""
+
+
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """One grant, with where it stands."""
 
@@ -98,6 +120,28 @@ def granted(grants: Iterable[Grant], tools: Mapping[str, ActionRef]) -> tuple[li
         else:
             rules.append(read_rule(grant.file, grant.line, written(grant, tools), until=grant.until))
     return rules, findings
+
+
+def grant_of(written: WrittenGrant, stem: str, number: int, file: str, line: int) -> Grant:
+    """The n-th entry of a file, from 1, as a grant."""
+    return Grant(
+        file=file,
+        line=line,
+        id=grant_id(stem, number),
+        to=written.to,
+        on=written.on,
+        arguments=written.arguments,
+        until=_end(written.until) if written.until else 0,
+        scopes=written.scopes,
+        approval=written.approval,
+    )
+
+
+def _end(until: str) -> int:
+    """The first moment after a last day, or the moment itself."""
+    if "T" in until:
+        return int(read_instant(until))
+    return int(read_instant(f"{until}T00:00:00Z")) + DAY_SECONDS
 
 
 def grant_id(stem: str, number: int) -> str:

@@ -25,6 +25,8 @@ class Kind(enum.Enum):
     """A definition with its pin."""
     POLICY = "policy"
     """A file of Cedar rules."""
+    GRANT = "grant"
+    """A file of grants: who may use what, within which arguments and until when."""
     PORTAL = "portal"
     """A set of servers offered as one endpoint."""
 
