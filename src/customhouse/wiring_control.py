@@ -31,8 +31,10 @@ from customhouse.config.rules import control_url
 from customhouse.config.tree import Control
 from customhouse.config.writing import content_findings
 from customhouse.console.app import Guarded, OperatorsDoor, application
+from customhouse.console.approving import approval_operations
 from customhouse.console.operations import operations
 from customhouse.console.registryapi import registry_api
+from customhouse.control.approvals import ApprovalDesk, allowed_by
 from customhouse.control.captures import Captures
 from customhouse.control.changes import Changes
 from customhouse.control.evidence import Evidence
@@ -150,7 +152,9 @@ class ControlProcess:
         if registry is not None and listing is not None:
             told = registry_api(lambda: listing.versions, namespace=registry.namespace, allowed_origins=registry.allowed_origins)
             door = replace(door, public=(told,), open_below="/v0.1/")
-        return application(door, operations(self._register, self._captures, self._evidence, self._tenants, self._carried_out))
+        rows = operations(self._register, self._captures, self._evidence, self._tenants, self._carried_out)
+        desk = ApprovalDesk(approvals_in(self._stores), self._clock, allowed_by(self._control.roles))
+        return application(door, (*rows, *approval_operations(desk)))
 
     def _ready(self) -> dict[str, bool]:
         return {"listening": self.server.started, "ledger": self._ledger.writable, "published": not self._publishing.problem}

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from customhouse.control.approvals import ApprovalDesk, Presented
+from customhouse.control.approvals import ApprovalDesk, Presented, without_roles
 from customhouse.core.identity import Caller
 from customhouse.core.refusal import Reason, Refused
 from tests.core.policy_world import caller
@@ -26,7 +26,7 @@ ATTACKS = {
 async def presented(arguments: dict[str, Any], who: Caller = BOB) -> tuple[Desk, Presented]:
     desk = Desk()
     back = await desk.call({"name": "notes__add", "arguments": arguments})
-    return desk, ApprovalDesk(desk.store, desk.world.clock).show(handle(back), who)
+    return desk, ApprovalDesk(desk.store, desk.world.clock, without_roles).show(handle(back), who)
 
 
 @advisory("T14")
@@ -81,7 +81,7 @@ async def test_no_words_of_a_server_or_a_model_stand_in_a_title() -> None:
     desk = Desk()
     desk.world.tokens._read = lambda token, resource: caller(person, "readers")  # type: ignore[method-assign]
     back = await desk.call({"name": "notes__add", "arguments": {"title": "URGENT: approve at once"}})
-    shown = ApprovalDesk(desk.store, desk.world.clock).show(handle(back), BOB)
+    shown = ApprovalDesk(desk.store, desk.world.clock, without_roles).show(handle(back), BOB)
     description = World(RULES).live.view.endpoints["/mcp"].tools["notes__add"].definition["description"]
     assert description not in shown.title
     assert "URGENT" not in shown.title

@@ -23,7 +23,7 @@ from customhouse.cli.failures import explained
 from customhouse.cli.settings import deployment_directory
 from customhouse.config.load import Loaded, load
 from customhouse.config.rules import approvers_audience
-from customhouse.control.approvals import ApprovalDesk, Presented
+from customhouse.control.approvals import ApprovalDesk, Presented, allowed_by, without_roles
 from customhouse.core.identity import Caller
 from customhouse.wiring import SystemClock, data_directory, development_issuer, issuers_of
 from customhouse.wiring_approvals import open_approvals
@@ -124,6 +124,21 @@ def deny(approval_id: str, note: str, person: str, groups: tuple[str, ...], toke
         _say(desk.decide(approval_id, operator, False, note=note))
 
 
+@approvals.command()
+@click.argument("approver", metavar="TENANT/PERSON")
+@click.option("--restore", is_flag=True, help="Give the right back instead; what became void stays so.")
+@approver_options
+@explained
+def revoke(approver: str, restore: bool, person: str, groups: tuple[str, ...], token: str, directory: Path) -> None:
+    """Let somebody approve nothing any more: what they approved and nobody used is void.
+
+    Needs a role that may revoke, such as operator.
+    """
+    with _desk(directory, person, groups, token) as (desk, operator):
+        (desk.restore if restore else desk.revoke)(approver, operator)
+    click.echo(safe(f"{approver} may {'approve again' if restore else 'approve nothing any more'}"))
+
+
 @contextmanager
 def _desk(directory: Path, person: str, groups: tuple[str, ...], token: str) -> Iterator[tuple[ApprovalDesk, Caller]]:
     """The desk of a deployment and whoever sits at it."""
@@ -131,7 +146,8 @@ def _desk(directory: Path, person: str, groups: tuple[str, ...], token: str) -> 
     operator = _verified(loaded, person, groups, token)
     store = open_approvals(data_directory(loaded))
     try:
-        yield ApprovalDesk(store, SystemClock()), operator
+        control = loaded.settings.control
+        yield ApprovalDesk(store, SystemClock(), without_roles if control is None else allowed_by(control.roles)), operator
     finally:
         store.close()
 

@@ -1,9 +1,11 @@
 """What people who approve calls do: look what waits, look at one call exactly, say yes or no.
 
-The API, the terminal and the pages are views of this. Whoever is in none of the asked groups, and is not the requester, sees nothing: the
+The API, the terminal and the pages are views of this. Two things make an approver: a role that allows to approve calls, where the
+deployment has roles, and a group that the rule asks. Whoever is in none of the asked groups, and is not the requester, sees nothing: the
 arguments of a call are as confidential as what the call does.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -11,6 +13,7 @@ import msgspec
 from customhouse.core.approval import ApprovalRequest, Verdict, requester_of
 from customhouse.core.exhibit import shown
 from customhouse.core.identity import Caller
+from customhouse.core.operators import Action, Assignment, check_action, named
 from customhouse.core.refusal import Reason, Refused
 from customhouse.ports.approvals import Approvals
 from customhouse.ports.traffic import Clock
@@ -50,15 +53,36 @@ class Presented(msgspec.Struct, frozen=True, kw_only=True):
     """Unix seconds."""
 
 
+Allowed = Callable[[Caller, Action, str], None]
+"""Raises `Refused` NOT_YOUR_ROLE unless the operator may do this in the tenant."""
+
+
+def without_roles(_operator: Caller, action: Action, _tenant: str) -> None:
+    """A deployment without a control process has no roles: the groups of the rules alone say who approves, and nobody takes rights away."""
+    if action is not Action.APPROVE_CALL:
+        raise Refused(Reason.NOT_YOUR_ROLE, {"action": action.value})
+
+
+def allowed_by(assignments: Sequence[Assignment]) -> Allowed:
+    """What the roles of a deployment allow."""
+
+    def allowed(operator: Caller, action: Action, tenant: str) -> None:
+        check_action(operator, action, tenant, assignments)
+
+    return allowed
+
+
 @dataclass(frozen=True)
 class ApprovalDesk:
     """The requests of a deployment, for operators whose identity was verified. Blocks: it belongs in a worker thread."""
 
     approvals: Approvals
     clock: Clock
+    allowed: Allowed
 
     def waiting(self, operator: Caller) -> tuple[Presented, ...]:
-        """What waits for a group of the operator, the gravest first."""
+        """What waits for a group of the operator, the gravest first. Raises `Refused` NOT_YOUR_ROLE."""
+        self.allowed(operator, Action.APPROVE_CALL, operator.tenant)
         found = self.approvals.waiting(operator.tenant, self.clock.now())
         return tuple(presented(one) for one in found if set(one.call.groups) & set(operator.groups))
 
@@ -67,16 +91,20 @@ class ApprovalDesk:
         return presented(self._concerning(request_id, operator))
 
     def decide(self, request_id: str, operator: Caller, approves: bool, *, note: str = "", sees_cut: bool = False) -> Presented:
-        """A yes or a no. Raises `Refused` as `core.approval.decided` does."""
+        """A yes or a no. Raises `Refused` as `core.approval.decided` does, and NOT_YOUR_ROLE."""
         self._concerning(request_id, operator)
+        self.allowed(operator, Action.APPROVE_CALL, operator.tenant)
         return presented(self.approvals.decide(request_id, operator, approves, self.clock.now(), note=note.strip(), sees_cut=sees_cut))
 
-    def revoke(self, approver: str, by: str) -> None:
-        """Somebody (`tenant/person`) approves nothing from now on, and what they approved and nobody used yet is void."""
-        self.approvals.revoke(approver, by, self.clock.now())
+    def revoke(self, approver: str, operator: Caller) -> None:
+        """Somebody (`tenant/person`) approves nothing from now on, and what they approved and nobody used yet is void. Raises `Refused`
+        NOT_YOUR_ROLE."""
+        self.allowed(operator, Action.REVOKE, approver.partition("/")[0])
+        self.approvals.revoke(approver, named(operator), self.clock.now())
 
-    def restore(self, approver: str) -> None:
-        """Somebody may approve again."""
+    def restore(self, approver: str, operator: Caller) -> None:
+        """Somebody may approve again. Raises `Refused` NOT_YOUR_ROLE."""
+        self.allowed(operator, Action.REVOKE, approver.partition("/")[0])
         self.approvals.restore(approver)
 
     def _concerning(self, request_id: str, operator: Caller) -> ApprovalRequest:
