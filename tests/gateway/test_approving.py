@@ -264,6 +264,17 @@ async def test_without_the_store_nothing_is_asked_and_nothing_passes() -> None:
     assert desk.world.servers.calls == []
 
 
+async def test_a_store_that_is_held_for_too_long_is_away_for_a_moment() -> None:
+    desk = Desk()
+
+    def held() -> Approvals:
+        raise Refused(Reason.CHANGED_MEANWHILE, note="Another process held the books for too long.")
+
+    desk.world.approving.opened = held
+    back = await desk.call()
+    assert (back.refusal, data(back)["retryAfterSeconds"]) == ("STORE_UNAVAILABLE", 1)
+
+
 async def test_a_group_of_another_tenant_cannot_be_asked() -> None:
     desk = Desk(RULES.replace("finance", "other/readers"))
     assert (await desk.call()).refusal == "POLICY_BROKE"

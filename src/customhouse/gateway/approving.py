@@ -159,7 +159,13 @@ class Approving:
         return request
 
     async def _in_thread(self, act: Callable[[Approvals], T]) -> T:
-        return await asyncio.to_thread(lambda: act(self.opened()))
+        """In a worker thread, since it blocks. Raises `Refused`: a caller is never told that somebody else held the store for too long."""
+        try:
+            return await asyncio.to_thread(lambda: act(self.opened()))
+        except Refused as refused:
+            if refused.reason is not Reason.CHANGED_MEANWHILE:
+                raise
+            raise Refused(Reason.STORE_UNAVAILABLE, {"retryAfterSeconds": 1}, note=refused.note) from refused
 
     def _state(self, call: Call, entry: Entry) -> RequestState | None:
         """What a modern retry carries. Raises `Refused` INVALID_REQUEST_STATE."""
