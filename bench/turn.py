@@ -51,6 +51,7 @@ from customhouse.wiring import (
     development_issuer,
     read_deployment,
 )
+from customhouse.wiring_approvals import ApprovalsAtNeed, build_approving
 
 ENDPOINT = "/servers/bench/mcp"
 AT_ONCE = 8
@@ -148,6 +149,9 @@ class Turns:
             observe=RecordMetrics({}).observe,
             conversations=build_conversations(deployment.settings.sessions, sealer, clock, new_id, upstreams.forget),
             task_ids=TaskIds(sealer),
+            approving=build_approving(
+                deployment.settings.approvals, ApprovalsAtNeed(data_directory(loaded)), sealer, self.ledger, clock, new_id
+            ),
         )
         state = ServerState()
         state.default_headers = [(b"date", b"Thu, 01 Jan 1970 00:00:00 GMT")]

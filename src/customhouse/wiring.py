@@ -71,6 +71,7 @@ from customhouse.gateway.taskids import TaskIds
 from customhouse.ports.hosts import Child, Sandboxes
 from customhouse.ports.traffic import Clock, Hearing, Sealer, Secrets, Upstreams
 from customhouse.wire.signal import Carrier
+from customhouse.wiring_approvals import ApprovalsAtNeed, build_approving
 
 log = logging.getLogger(__name__)
 
@@ -403,6 +404,8 @@ class Gateway:
         self._sealer = FileSealer(data_directory(deployment.loaded) / KEYS_FILE, self._clock)
         self._rounds = build_rounds(settings.bridges, self._upstreams, self._sealer, self._clock, new_id)
         self._conversations = build_conversations(settings.sessions, self._sealer, self._clock, new_id, self._upstreams.forget)
+        self._approvals = ApprovalsAtNeed(data_directory(deployment.loaded))
+        self._approving = build_approving(settings.approvals, self._approvals, self._sealer, self._ledger, self._clock, new_id)
         exchange = Exchange(
             live=self.live,
             verifier=build_verifier(deployment, self._clock),
@@ -416,6 +419,7 @@ class Gateway:
             observe=self._metrics.observe,
             conversations=self._conversations,
             task_ids=TaskIds(self._sealer),
+            approving=self._approving,
         )
         self._listening = exchange.listening
         self.changes.on_updated.append(self._listening.updated)
@@ -481,6 +485,7 @@ class Gateway:
             asyncio.create_task(self._announce(announce)),
             asyncio.create_task(self._sweep()),
             asyncio.create_task(self._takeover.run() if self._follows else self._watch_files()),
+            asyncio.create_task(self._approving.run(lambda: any(rule.approval for rule in self.live.view.policy.rules))),
         ]
         try:
             yield
@@ -494,6 +499,7 @@ class Gateway:
             await self._listening.close()
             await self._rounds.parking.close()
             await self._upstreams.close()
+            self._approvals.close()
             try:
                 await self._ledger.close()
             except Refused as unrecorded:

@@ -17,8 +17,12 @@ import uvicorn
 from customhouse.adapters.ledgers.directory import LedgerUnusable
 from customhouse.adapters.ledgers.following import Follower
 from customhouse.adapters.ledgers.segments import SegmentLedger
+from customhouse.adapters.secrets.references import ReferencedSecrets
+from customhouse.adapters.stores.approvaltables import approvals_in
 from customhouse.adapters.stores.sqlite import FILE_NAME, SqliteStores
+from customhouse.adapters.verifiers.courier import GuardedCourier
 from customhouse.adapters.verifiers.development import DEVELOPMENT_ISSUER
+from customhouse.adapters.verifiers.guarded import GuardedClient
 from customhouse.adapters.verifiers.tokens import TokenVerifier
 from customhouse.adapters.views.files import FileViews
 from customhouse.config.addresses import names_loopback, web_address
@@ -27,8 +31,10 @@ from customhouse.config.rules import control_url
 from customhouse.config.tree import Control
 from customhouse.config.writing import content_findings
 from customhouse.console.app import Guarded, OperatorsDoor, application
+from customhouse.console.approving import approval_operations
 from customhouse.console.operations import operations
 from customhouse.console.registryapi import registry_api
+from customhouse.control.approvals import ApprovalDesk, allowed_by
 from customhouse.control.captures import Captures
 from customhouse.control.changes import Changes
 from customhouse.control.evidence import Evidence
@@ -36,12 +42,15 @@ from customhouse.control.listing import Listing
 from customhouse.control.publishing import PROBLEMS, Publishing, unfit
 from customhouse.control.register import Register, Served, Terms
 from customhouse.control.tenants import Tenants
+from customhouse.control.webhooks import Notices, secret_bytes
+from customhouse.core.approval import ApprovalRequest, page_of
 from customhouse.core.content import Content, ServerContent
 from customhouse.core.limits import defects
 from customhouse.core.policy import PolicyInvalid
 from customhouse.core.record import Record
 from customhouse.core.refusal import Refused
 from customhouse.core.review import DAY_SECONDS, Kind
+from customhouse.ports.traffic import Clock, Secrets
 from customhouse.wiring import (
     CONTROL_SOCKET,
     FreshIds,
@@ -104,6 +113,7 @@ class ControlProcess:
         self._evidence = Evidence(self._register, self._stores, self._clock, *_reading(data / "ledger"))
         registry = control.registry_api
         self._listing = None if registry is None else Listing(self._stores, settings.public_url, registry.tenants)
+        self._notices = build_notices(loaded, ReferencedSecrets(loaded.directory, environ), self._clock, self._stores)
         self._due = asyncio.Event()
         self.server = uvicorn.Server(
             uvicorn.Config(
@@ -142,7 +152,9 @@ class ControlProcess:
         if registry is not None and listing is not None:
             told = registry_api(lambda: listing.versions, namespace=registry.namespace, allowed_origins=registry.allowed_origins)
             door = replace(door, public=(told,), open_below="/v0.1/")
-        return application(door, operations(self._register, self._captures, self._evidence, self._tenants, self._carried_out))
+        rows = operations(self._register, self._captures, self._evidence, self._tenants, self._carried_out)
+        desk = ApprovalDesk(approvals_in(self._stores), self._clock, allowed_by(self._control.roles))
+        return application(door, (*rows, *approval_operations(desk)))
 
     def _ready(self) -> dict[str, bool]:
         return {"listening": self.server.started, "ledger": self._ledger.writable, "published": not self._publishing.problem}
@@ -181,6 +193,8 @@ class ControlProcess:
             asyncio.create_task(work)
             for work in (self._announce(announce), self._publish_when_due(), self._tick(), self._read_on(), self._sweep())
         ]
+        if self._notices is not None:
+            tasks.append(asyncio.create_task(self._notices.run()))
         hearing = self._hear()
         try:
             yield
@@ -268,6 +282,25 @@ class ControlProcess:
         with contextlib.suppress(BlockingIOError):
             while True:
                 self._captures.changed(heard.recv(256).decode("utf-8", "replace"), "")
+
+
+def build_notices(loaded: Loaded, known: Secrets, clock: Clock, stores: SqliteStores) -> Notices | None:
+    """What sends notices of requests for approvals; None where no address is set. Raises `LookupError` and `ValueError` for the secret."""
+    chosen = loaded.settings.approvals
+    if not chosen.webhook_url:
+        return None
+    approvals = approvals_in(stores)
+
+    def tenants() -> list[str]:
+        with stores.reading() as books:
+            return [tenant.name for tenant in books.tenants()]
+
+    def where(request: ApprovalRequest) -> str:
+        return page_of(request, chosen.console_url)
+
+    key = secret_bytes(known.read(chosen.webhook_key))
+    courier = GuardedCourier(GuardedClient(), chosen.webhook_networks)
+    return Notices(courier, chosen.webhook_url, key, clock, lambda: approvals, tenants, where, chosen.webhook_arguments)
 
 
 def hosts_of(control: Control, resource: str) -> list[bytes]:

@@ -169,6 +169,17 @@ def test_a_missing_secret_is_a_problem_and_a_server_without_one_is_fine(director
     assert problems(directory) == []
 
 
+def test_a_key_of_notices_that_cannot_sign_is_a_problem(directory: Path) -> None:
+    settings = directory / "customhouse.yaml"
+    more = "\napprovals: {webhook_url: 'https://hooks.example/', webhook_key: 'file:hook.key'}\n"
+    settings.write_text((settings.read_text("utf-8") if settings.exists() else "") + more, "utf-8")
+    assert the_problem(directory)[0] == "secret of notices"
+    (directory / "hook.key").write_text("too-short")
+    assert "whsec_" in the_problem(directory)[1]
+    (directory / "hook.key").write_text("whsec_" + "A" * 40)
+    assert problems(directory) == []
+
+
 def test_a_port_that_is_taken_is_a_problem(directory: Path, port: int) -> None:
     with socket.socket() as door:
         door.bind(("127.0.0.1", port))

@@ -49,6 +49,15 @@ CASES: list[tuple[str, int, str, str]] = [
     ("listen:\n  max_body_bytes: 1MB", 2, "listen.max_body_bytes", "a whole number of bytes, for example 1000000."),
     ("listen:\n  max_body_bytes: 1MiB", 2, "listen.max_body_bytes", "a whole number of bytes, for example 1048576."),
     ("ledger:\n  segment_max_bytes: big", 2, "ledger.segment_max_bytes", "a whole number of bytes, for example 1048576."),
+    # Approvals.
+    ("approvals:\n  webhook_url: http://hooks.example/x\n  webhook_key: env:K", 2, "approvals.webhook_url", "https"),
+    ("approvals:\n  webhook_url: https://hooks.example/x", 1, "approvals.webhook_key", "webhook_key: env:NAME"),
+    ("approvals:\n  webhook_url: https://hooks.example/x\n  webhook_key: whsec_abc", 3, "approvals.webhook_key", "webhook_key: env:NAME"),
+    ("approvals:\n  webhook_key: env:K", 1, "approvals.webhook_url", "Add `webhook_url`"),
+    ("approvals:\n  webhook_networks: [10.0.0.1/8]", 2, "approvals.webhook_networks[0]", "host bits"),
+    ("approvals:\n  console_url: https://operators.example/", 2, "approvals.console_url", "slash"),
+    ("approvals:\n  console_url: http://operators.example", 2, "approvals.console_url", "https"),
+    ("approvals:\n  expires_seconds: 0", 2, "approvals.expires_seconds", "no value for unlimited"),
     # Ranges: zero never means unlimited.
     ("listen:\n  port: 0", 2, "listen.port", "from 1 to 65535"),
     ("listen:\n  port: 65536", 2, "listen.port", "from 1 to 65535"),

@@ -15,6 +15,7 @@ TABLE = {
     Role.OPERATOR: {
         *(Action.READ, Action.ACTIVATE, Action.DEPRECATE, Action.SUSPEND, Action.RETIRE, Action.REVOKE, Action.CAPTURE, Action.APPROVE_CALL)
     },
+    Role.APPROVER: {Action.READ, Action.APPROVE_CALL},
     Role.AUDITOR: {Action.READ, Action.READ_AUDIT},
     Role.ADMIN: set(Action),
 }

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from customhouse.core.identity import Caller
 from customhouse.core.protocol.requeststate import (
     MAX_SERVER_STATE_BYTES,
+    Approved,
+    Asking,
     Parked,
     RequestState,
     ServersOwn,
@@ -50,6 +52,18 @@ def test_a_state_comes_back_exactly_as_it_was(waits: ServersOwn | Parked, round_
     assert unpacked(packed(state), expires_at - 1) == state
 
 
+@given(WAITS, st.text(max_size=8), st.text(max_size=8))
+def test_a_state_knows_what_approved_the_first_round_of_its_call(waits: ServersOwn | Parked, approval_id: str, chain: str) -> None:
+    state = RequestState(waits, 1, 10, Approved(approval_id, chain))
+    assert unpacked(packed(state), 0) == state
+    asking = RequestState(Asking(approval_id), 1, 10)
+    assert unpacked(packed(asking), 0) == asking
+
+
+def test_a_state_of_before_there_were_approvals_still_opens() -> None:
+    assert unpacked(msgspec.msgpack.encode([[0, "s"], 1, 10]), 0) == RequestState(ServersOwn("s"), 1, 10)
+
+
 def test_no_state_of_a_server_is_not_an_empty_one() -> None:
     assert unpacked(packed(RequestState(ServersOwn(None), 1, 10)), 0).waits == ServersOwn(None) != ServersOwn("")
 
@@ -74,7 +88,7 @@ def test_an_expired_state_is_refused(now: float) -> None:  # GW-73
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\xc0", b"\x93\x01\x02\x03", msgspec.msgpack.encode([[2, "x"], 1, 10]), msgspec.msgpack.encode("x")]
+    "data", [b"", b"\xc0", b"\x93\x01\x02\x03", msgspec.msgpack.encode([[3, "x"], 1, 10]), msgspec.msgpack.encode("x")]
 )
 def test_bytes_of_another_layout_are_refused(data: bytes) -> None:
     with pytest.raises(Refused) as refused:

@@ -277,6 +277,18 @@ GROUPS: Final[Mapping[str, Mapping[str, Case]]] = {
             "Every field that holds an address is checked when it is read.",
         ),
     },
+    "Classes of the threat model: people who approve calls": {
+        "T14": Case(
+            "any approval by a person",
+            "a recipient behind white space, or turned around by characters of no width, leaves with a call that somebody approved",
+            "An approver is shown every character of every argument; what is too long says so, and a yes to it has to say that, too.",
+        ),
+        "T21": Case(
+            "any approval by a person",
+            "people are asked until they say yes to all, or are shown a title that a server or a model wrote",
+            "Questions are limited per caller and per group, an equal call is no second one, and a title is made of names in quotes alone.",
+        ),
+    },
 }
 
 CASES: Final[Mapping[str, Case]] = {name: case for group in GROUPS.values() for name, case in group.items()}

@@ -27,7 +27,7 @@ from customhouse.gateway.live import Live, View
 from customhouse.gateway.taskids import TaskIds
 from customhouse.ports.traffic import Ask, Listener, UpstreamAnswer
 from customhouse.wiring import build_conversations, build_view, read_deployment
-from tests.gateway.support import rounds_over
+from tests.gateway.support import approving_in_memory, rounds_over
 
 QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart"
 HOST = b"127.0.0.1:8080"
@@ -224,6 +224,7 @@ class Doorway:
             observe=lambda record: None,
             conversations=self.conversations,
             task_ids=TaskIds(sealer),
+            approving=approving_in_memory(sealer, self.ledger, self.clock, lambda: f"{next(ids):032x}"),
         )
         self.conditions = {"listening": True}
         app = application(self.live, issuers=["urn:test"], ready=lambda: self.conditions, metrics=lambda: b"customhouse_x 1\n")

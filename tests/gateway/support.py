@@ -11,7 +11,9 @@ import msgspec
 
 from customhouse.adapters.sealers.aead import AeadSealer
 from customhouse.adapters.sealers.keyring import first_keyring
+from customhouse.adapters.stores.approvals import MemoryShelves, StoredApprovals
 from customhouse.config.tree import Sessions as SessionSettings
+from customhouse.core.approval import FloodLimits
 from customhouse.core.budget import Rate
 from customhouse.core.catalogue import offer, portal_endpoint, server_endpoint
 from customhouse.core.identity import Caller
@@ -24,6 +26,7 @@ from customhouse.core.protocol.sse import event
 from customhouse.core.record import Record
 from customhouse.core.refusal import Reason, Refused
 from customhouse.gateway.admission import Admission
+from customhouse.gateway.approving import ApprovalTerms, Approving
 from customhouse.gateway.arrival import Arrival, Keeper, Passed
 from customhouse.gateway.exchange import Exchange
 from customhouse.gateway.live import Live, View
@@ -32,7 +35,7 @@ from customhouse.gateway.questions import Questions
 from customhouse.gateway.requeststates import RequestStates
 from customhouse.gateway.rounds import RoundLimits, Rounds, size_of_answer
 from customhouse.gateway.taskids import TaskIds
-from customhouse.ports.traffic import Ask, Clock, Listener, UpstreamAnswer, Upstreams
+from customhouse.ports.traffic import Ask, Clock, Ledger, Listener, Sealer, UpstreamAnswer, Upstreams
 from customhouse.wiring import build_conversations
 from tests.core.policy_world import caller
 
@@ -293,6 +296,13 @@ def rounds_over(servers: Upstreams, clock: Clock, new_id: Callable[[], str], max
     return Rounds(servers, parking, RequestStates(sealer, clock), Questions(), clock, limits, "gateway-1", new_id)
 
 
+def approving_in_memory(sealer: Sealer, ledger: Ledger, clock: Clock, new_id: Callable[[], str], console_url: str = "") -> Approving:
+    """Asks people by way of a store in memory."""
+    approvals = StoredApprovals(MemoryShelves())
+    terms = ApprovalTerms(900.0, 10, FloodLimits(5, 20, 50, 10), console_url)
+    return Approving(lambda: approvals, RequestStates(sealer, clock), ledger, clock, new_id, terms)
+
+
 class World:
     """One gateway: portal `/mcp` over `notes` and `foreign`, and each of them alone."""
 
@@ -305,6 +315,7 @@ class World:
         notes: ServerDefinition = NOTES,
         grants: tuple[Grant, ...] = (),
         more: Mapping[str, str] | None = None,
+        console_url: str = "",
     ) -> None:
         servers = (notes, FOREIGN)
         pins = {server.name: Pin(server=server.name, revision=pinned, digest=digest_of(MANIFEST), manifest=MANIFEST) for server in servers}
@@ -324,11 +335,14 @@ class World:
         self.conversations = build_conversations(
             SessionSettings(max_per_caller=3), sealer, self.clock, lambda: next(self._ids), self.forgotten.append
         )
+        rounds = rounds_over(self.servers, self.clock, lambda: next(self._ids))
+        self.approving = approving_in_memory(sealer, self.book, self.clock, lambda: next(self._ids), console_url)
+        self.approving.states = rounds.states
         self.exchange = Exchange(
             live=self.live,
             verifier=self.tokens,
             admission=self.admission,
-            rounds=rounds_over(self.servers, self.clock, lambda: next(self._ids)),
+            rounds=rounds,
             ledger=self.book,
             clock=self.clock,
             new_id=lambda: next(self._ids),
@@ -337,6 +351,7 @@ class World:
             observe=self.observed.append,
             conversations=self.conversations,
             task_ids=TaskIds(sealer),
+            approving=self.approving,
         )
 
     def arrival(self, message: object, headers: Mapping[bytes, bytes | None] | None = None, **more: Any) -> Arrival:

@@ -59,9 +59,10 @@ async def test_whatever_is_callable_is_listed_and_whatever_is_hidden_answers_lik
 async def test_a_call_that_needs_an_approval_does_not_reach_the_server_without_one() -> None:
     world = World('@id("ask") @approval("leads") permit (principal, action in Action::"read", resource in Server::"notes");')
     assert "notes__search" in await names(world, READER)
-    assert (await world.ask("tools/call", SEARCH, token=READER)).refusal == "NOT_PERMITTED"
+    assert (await world.ask("tools/call", SEARCH, token=READER)).refusal == "APPROVAL_NEEDED"
     closing = world.book.records[-1]
-    assert (closing.decision, closing.reasons, "leads" in closing.note) == ("ask", ("ask",), True)
+    assert (closing.decision, closing.reasons, len(closing.approval)) == ("ask", ("ask",), 32)
+    assert world.servers.calls == []
 
 
 async def test_an_unreviewed_tool_cannot_be_called_even_where_policy_permits_everything() -> None:

@@ -22,6 +22,7 @@ from customhouse.config.grants import read_grants, shown_moment
 from customhouse.config.load import Loaded, load
 from customhouse.config.programs import installed_path
 from customhouse.config.tree import Tls
+from customhouse.control.webhooks import secret_bytes
 from customhouse.core.manifest import UNSANDBOXED_STDIO, Pin, ServerDefinition
 from customhouse.core.policygrants import DAY_SECONDS
 
@@ -207,6 +208,17 @@ def _look_at_secrets(deployment: _Deployment) -> Iterator[Check]:
                 yield Check(Verdict.PROBLEM, f"secret {definition.name}", str(missing), remedy)
             else:
                 yield Check(Verdict.OK, f"secret {definition.name}", f"{reference} can be read.")
+    reference = deployment.loaded.settings.approvals.webhook_key
+    if reference:
+        yield _key_of_notices(secrets, reference)
+
+
+def _key_of_notices(secrets: ReferencedSecrets, reference: str) -> Check:
+    try:
+        secret_bytes(secrets.read(reference))
+    except (LookupError, ValueError) as unusable:
+        return Check(Verdict.PROBLEM, "secret of notices", str(unusable), "Put the key there that the receiver knows.")
+    return Check(Verdict.OK, "secret of notices", f"{reference} can be read.")
 
 
 def _references(definition: ServerDefinition) -> Iterator[str]:

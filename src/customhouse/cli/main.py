@@ -3,6 +3,7 @@
 import click
 
 from customhouse import __version__
+from customhouse.cli.approvals import approvals
 from customhouse.cli.ascode import apply, drift, export_directory, plan
 from customhouse.cli.audit import audit
 from customhouse.cli.call import call
@@ -30,5 +31,5 @@ def main() -> None:
 
 for command in (serve, call, token, registry, servers, policy, audit, keys, config, schema, doctor, migrate, quickstart):
     main.add_command(command)
-for command in (plan, apply, drift, export_endpoints, import_servers):
+for command in (plan, apply, drift, approvals, export_endpoints, import_servers):
     main.add_command(command)

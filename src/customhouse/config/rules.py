@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from customhouse.config.addresses import is_host, is_ip_address, is_network, names_loopback, web_address
 from customhouse.config.conversion import Complaint, Rule, Rules
 from customhouse.config.findings import Key
-from customhouse.config.tree import ClaimNames, Control, Identity, Issuer, Listen, RegistryApi, Settings, Tls
+from customhouse.config.tree import Approvals, ClaimNames, Control, Identity, Issuer, Listen, RegistryApi, Settings, Tls
 
 SERVER_NAME = re.compile(r"(?=.{1,40}\Z)[a-z0-9]+(-[a-z0-9]+)*")
 """Servers and portals: 1 to 40 characters of a-z, 0-9 and single hyphens between them."""
@@ -80,14 +80,14 @@ def _jwks_address(issuer: Issuer) -> Iterator[Complaint]:
         yield Complaint(("jwks_url",), problem, "Write the https address of the key set, or leave the key out to discover it.")
 
 
-def _address_problems(text: str, *, query: bool = False) -> Iterator[str]:
+def _address_problems(text: str, *, query: bool = False, what: str = "Keys of an issuer are never fetched") -> Iterator[str]:
     try:
         address = web_address(text)
     except ValueError as unreadable:
         yield str(unreadable)
         return
     if address.scheme == "http" and not address.on_loopback:
-        yield "Keys of an issuer are never fetched over plain http, except on loopback."
+        yield f"{what} over plain http, except on loopback."
     if address.userinfo:
         yield "The address carries a user name or a password."
     if address.fragment or (address.query and not query):
@@ -160,6 +160,35 @@ def _ages_of_keys(identity: Identity) -> Iterator[Complaint]:
         yield Complaint(
             ("jwks_max_stale_seconds",), problem, f"Write at least {identity.jwks_max_age_seconds:g}, the value of jwks_max_age_seconds."
         )
+
+
+def approvers_audience(settings: Settings) -> str:
+    """The audience of tokens with which people decide about calls: the operators' API, or an address that is no endpoint where there is
+    none. Never that of an endpoint, or an agent could approve with its own token."""
+    return control_url(settings) if settings.control is not None else settings.public_url + "/approvals"
+
+
+def _console_of_approvals(approvals: Approvals) -> Iterator[Complaint]:
+    if approvals.console_url:
+        for problem in _address_problems(approvals.console_url, what="Approvers are never sent"):
+            yield Complaint(("console_url",), problem, "Write an https address, or leave the key out.")
+        if approvals.console_url.endswith("/"):
+            yield Complaint(("console_url",), "The address ends with a slash.", "Leave the slash out.")
+
+
+def _webhook_of_approvals(approvals: Approvals) -> Iterator[Complaint]:
+    for problem in _address_problems(approvals.webhook_url, query=True, what="Notices are never sent") if approvals.webhook_url else ():
+        yield Complaint(("webhook_url",), problem, "Write an https address, or leave the key out.")
+    if approvals.webhook_url and not approvals.webhook_key.startswith(("env:", "file:")):
+        remedy = "Add `webhook_key: env:NAME` or `file:PATH`; the value is `whsec_` and base64 of 24 to 64 bytes."
+        yield Complaint(("webhook_key",), "Notices would go out without a signature.", remedy)
+    if approvals.webhook_key and not approvals.webhook_url:
+        yield Complaint(("webhook_url",), "There is a key for notices and no address.", "Add `webhook_url`, or leave `webhook_key` out.")
+
+
+def _networks_of_webhook(approvals: Approvals) -> Iterator[Complaint]:
+    for complaint in bad_networks(approvals.webhook_networks):
+        yield Complaint(("webhook_networks", *complaint.key[1:]), complaint.problem, complaint.remedy)
 
 
 def _public_address(settings: Settings) -> Iterator[Complaint]:
@@ -305,6 +334,11 @@ SETTINGS_RULES: Rules = {
         Rule((("roles",),), _roles_of_control),
     ),
     RegistryApi: (Rule((("namespace",),), _namespace_of_registry),),
+    Approvals: (
+        Rule((("console_url",),), _console_of_approvals),
+        Rule((("webhook_url",), ("webhook_key",)), _webhook_of_approvals),
+        Rule((("webhook_networks",),), _networks_of_webhook),
+    ),
     Settings: (
         Rule((_PUBLIC,), _public_address, spoils=True),
         Rule((_PUBLIC, _HOST), _public_host, spoils=True),

@@ -243,6 +243,32 @@ class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """The registry API `/v0.1`, which clients and other registries read. Absent: it is not served, since its reads take no token."""
 
 
+class Approvals(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Calls that a person has to approve first, because a permit says `@approval`."""
+
+    expires_seconds: Seconds = 900.0
+    """How long a request waits, and how long a yes or a no is good for. 15 minutes: time to fetch somebody, too short to be forgotten."""
+    retry_after_seconds: Annotated[int, msgspec.Meta(ge=1, le=3_600)] = 10
+    """What a client is told to wait before it sends the call again. 10 s: people are slow, and a call that comes costs little."""
+    max_waiting_per_caller: Count = 10
+    """Requests of one person or workload that wait at once. Ten questions are more than one agent should have open."""
+    max_waiting_per_group: Count = 200
+    """Requests that wait for one group, of all callers. Whoever has 200 to read reads none of them."""
+    max_per_hour_per_caller: Count = 60
+    """Requests of one person or workload in an hour, decided ones too: one a minute, or people begin to say yes to all."""
+    console_url: str = ""
+    """Address of pages where people decide, without a slash at the end: a client that opens pages for its user is sent to \
+`<console_url>/approvals/<id>`. Empty: every client gets the refusal, which says where to look."""
+    webhook_url: str = ""
+    """Where a signed notice of each new request goes: https, or http to loopback. Empty: nowhere."""
+    webhook_key: str = ""
+    """The key of the signature, by reference, `env:NAME` or `file:PATH`: `whsec_` and base64 of 24 to 64 bytes (Standard Webhooks)."""
+    webhook_networks: tuple[str, ...] = ()
+    """Private networks (CIDR) that the host of `webhook_url` may resolve to. Empty, so that a name cannot be turned inwards."""
+    webhook_arguments: bool = False
+    """Whether a notice carries the arguments themselves. Off: what a call is about stays in the store, the notice has its digest."""
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole tree."""
 
@@ -280,3 +306,5 @@ first definition on."""
     """Watching servers for drift."""
     control: Control | None = None
     """The control process. Absent: there is none, and the gateway serves the files of the directory."""
+    approvals: Approvals = Approvals()
+    """Calls that a person has to approve first."""

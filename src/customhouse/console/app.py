@@ -217,9 +217,10 @@ def _describe(trail: Record, asked: Asked) -> None:
     """What is asked for, for the record."""
     said = asked.body
     kind = str(asked.path.get("kind", getattr(said, "kind", "")))[:20]
-    name = str(asked.path.get("name", asked.path.get("server", getattr(said, "name", ""))))[:100]
+    name = str(asked.path.get("name", asked.path.get("server", getattr(said, "name", getattr(said, "approver", "")))))[:100]
     trail.server = name if kind == "server" or "server" in asked.path else ""
     trail.name = "/".join(part for part in (kind, name, str(asked.path.get("number", ""))) if part)
+    trail.approval = str(asked.path.get("approval", ""))
     trail.pin_digest = getattr(said, "digest", "")
     trail.note = str(getattr(said, "reason", "") or getattr(said, "note", ""))[:500]
 

@@ -65,6 +65,7 @@ PARAMETERS: Mapping[str, Any] = {
     "kind": KindName,
     "name": Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern="^[A-Za-z0-9._-]+$")],
     "number": Number,
+    "approval": Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")],
     "server": Annotated[str, msgspec.Meta(min_length=1, max_length=40, pattern="^[a-z0-9-]+$")],
 }
 """Parameters in paths: the type of each name."""

@@ -27,6 +27,7 @@ class Role(enum.Enum):
     DEVELOPER = "developer"
     REVIEWER = "reviewer"
     OPERATOR = "operator"
+    APPROVER = "approver"
     AUDITOR = "auditor"
     ADMIN = "admin"
 
@@ -62,6 +63,8 @@ permit (principal in Role::"operator",
         action in [Action::"activate", Action::"deprecate", Action::"suspend", Action::"retire", Action::"revoke", Action::"capture",
                    Action::"approve-call"],
         resource);
+@id("approvers-approve-calls")
+permit (principal in Role::"approver", action == Action::"approve-call", resource);
 @id("auditors-read-the-audit")
 permit (principal in Role::"auditor", action == Action::"read-audit", resource);
 @id("admins-do-everything")
@@ -76,7 +79,7 @@ class Assignment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """A role given to groups and people."""
 
     role: Role
-    """What they may do there: viewer, developer, reviewer, operator, auditor or admin."""
+    """What they may do there: viewer, developer, reviewer, operator, approver, auditor or admin."""
     groups: tuple[str, ...] = ()
     """`tenant/group`, as tokens of that tenant name it."""
     people: tuple[str, ...] = ()
@@ -117,7 +120,7 @@ def _counts(assignment: Assignment, caller: Caller, tenant: str) -> bool:
 
 @functools.cache
 def _permitted(roles: frozenset[Role], action: Action) -> bool:
-    """What the rules say; there are 64 sets of roles by 14 actions at most."""
+    """What the rules say; there are 128 sets of roles by 14 actions at most."""
     entities = [_entity("Operator", "it", [role.value for role in roles]), *(_entity("Role", role.value, _ABOVE[role]) for role in Role)]
     request = {"principal": 'Operator::"it"', "action": f'Action::"{action.value}"', "resource": 'Deployment::"it"', "context": {}}
     return bool(cedarpy.is_authorized(request, _POLICY, json.dumps(entities)).allowed)

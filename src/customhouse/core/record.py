@@ -14,7 +14,8 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """One entry. Strings are empty and numbers zero where the call did not get that far; absent fields were never known."""
 
     kind: str
-    """`intent` before a write leaves, `closing` at the end of every exchange, `errand` for work without a caller, `start` and `stop` of the process."""
+    """`intent` before a write leaves, `closing` at the end of every exchange, `errand` for work without a caller, `start` and `stop` of the process,
+    `approval` for what happened to a request for one."""
     at: float = 0.0
     """Unix seconds when the record was made."""
     call_id: str = ""
@@ -49,15 +50,19 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     argument_digest: str = ""
     """Keyed hash of the canonical arguments: equal arguments give equal digests, and nobody without the key can guess them."""
     decision: str = ""
-    """`permit` or `deny`, `ask` where a person would have had to approve; empty where no policy was asked."""
+    """`permit` or `deny`, `ask` where a person has to approve, whatever came of it; empty where no policy was asked."""
     reasons: tuple[str, ...] = ()
     """The ids of the policies that determined the decision."""
     would: str = ""
     """What the rules of dry runs would have decided, if something else: `deny:`, `permit:`, `ask:` (an approval) or `broken:` and the ids
     of the rules; `seen` where the name would not have been unknown to the caller."""
+    approval: str = ""
+    """The id of the request for an approval that the call made, met or used."""
+    approved_by: str = ""
+    """Who approved it (`tenant/person`, several joined by commas); in a record of a verdict, whose verdict it is."""
     outcome: str = ""
     """`answered`, `tool_error`, `listed`, `accepted`, `listened`, `input_required`, `task`, `cancelled`, `caller_left`, `unknown`, or the
-    name of a refusal."""
+    name of a refusal. Of an `approval`: `asked`, `approved`, `denied`, `expired`."""
     note: str = ""
     """For operators only: what the refusal did not tell the caller; for a request about a task, the call that began it."""
     upstream_era: str = ""

@@ -205,6 +205,30 @@ class Reason(enum.Enum):
         "The policy could not be evaluated, so the call is refused.",
         "Tell the operator; `customhouse policy explain` shows the rule.",
     )
+    APPROVAL_NEEDED = Row(
+        Fault.CALLER,
+        True,
+        1402,
+        200,
+        "A person has to approve this very call first.",
+        "Tell somebody of the group, then send the same call again, with the same arguments, after retryAfterSeconds.",
+    )
+    APPROVAL_DENIED = Row(
+        Fault.CALLER,
+        False,
+        1403,
+        200,
+        "A person was asked to approve this call and said no.",
+        "Do not repeat it before expiresAt; talk to the group, or ask for something else.",
+    )
+    TOO_MANY_APPROVALS = Row(
+        Fault.CALLER,
+        True,
+        1429,
+        200,
+        "As many calls wait for a person's approval as may.",
+        "Wait until some of them are decided.",
+    )
     INSUFFICIENT_SCOPE = Row(
         Fault.CALLER,
         False,
@@ -327,6 +351,22 @@ class Reason(enum.Enum):
     DIGEST_DIFFERS = Row(
         Fault.CALLER, False, 1409, 409, "The digest is not that of the version.", "Look at the version again, then name its digest."
     )
+    SELF_APPROVAL = Row(Fault.CALLER, False, 1403, 403, "Whoever asked for a call cannot approve it.", "Ask somebody else of the group.")
+    NOT_AN_APPROVER = Row(
+        Fault.CALLER, False, 1403, 403, "You cannot decide about this call.", "Ask a person of a group that is asked."
+    )
+    APPROVAL_OVER = Row(
+        Fault.CALLER, False, 1409, 409, "This request for an approval is not waiting any more.", "Look at what became of it."
+    )
+    ARGUMENTS_CUT = Row(
+        Fault.CALLER,
+        False,
+        1422,
+        422,
+        "Not every character of the arguments is shown.",
+        "Look at them elsewhere, then say that you approve what is not shown.",
+    )
+    REASON_MISSING = Row(Fault.CALLER, False, 1422, 422, "A yes to a destructive call needs a reason.", "Say why, in a note.")
     CHANGED_MEANWHILE = Row(Fault.CALLER, True, 1409, 409, "Somebody else changed it meanwhile.", "Look at it again.")
     STORE_UNAVAILABLE = Row(
         Fault.OPERATOR, True, 1503, 503, "The store of the control plane cannot be used.", "Tell the operator; the gateway goes on serving."

@@ -2,9 +2,11 @@
 
 import msgspec
 
+from customhouse.core.approval import ApprovalRequest
 from customhouse.core.catalogue import Endpoint
 from customhouse.core.identity import Caller
 from customhouse.core.protocol.envelope import Message
+from customhouse.core.protocol.requeststate import Approved
 from customhouse.core.protocol.sessionid import Session
 from customhouse.core.record import Record
 from customhouse.gateway.arrival import Arrival, Reply
@@ -35,6 +37,17 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
         return len(self.body) + sum(map(len, self.rest))
 
 
+class Held(msgspec.Struct, frozen=True):
+    """An approval that a call found and will use when it goes to the server."""
+
+    request_id: str
+    chain: str
+    """The id of the call that uses it first: this one, or that of the first round."""
+    round: int
+    fresh: ApprovalRequest
+    """What is asked if somebody else was first; its `call` is the present one."""
+
+
 class Call(msgspec.Struct):
     """One request with everything the first steps established. The collector looks into it: what it holds leads back to it by the frames
     of a refusal's traceback."""
@@ -50,6 +63,10 @@ class Call(msgspec.Struct):
     """The session that a legacy request named; None for one without, and for every modern one."""
     remembered: Remembered = NOTHING_SAID
     """What the session said so far."""
+    held: Held | None = None
+    """The approval that it will use."""
+    approved: Approved | None = None
+    """The approval that the call used, or that the first round of its chain did."""
 
     @property
     def revision(self) -> str:

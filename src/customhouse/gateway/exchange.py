@@ -25,6 +25,7 @@ from customhouse.core.protocol.tracing import trace_id_of
 from customhouse.core.record import Record
 from customhouse.core.refusal import Reason, Refused
 from customhouse.gateway.admission import Admission
+from customhouse.gateway.approving import Approving
 from customhouse.gateway.arrival import Arrival, Reply
 from customhouse.gateway.batches import answer_batch, check_batch
 from customhouse.gateway.call import JSON, Answer, Call, encode
@@ -76,6 +77,7 @@ class Exchange:
     """Hears every closing record."""
     conversations: Conversations
     task_ids: TaskIds
+    approving: Approving
 
     def __post_init__(self) -> None:
         self._peers = self.conversations.peers
@@ -89,6 +91,7 @@ class Exchange:
             self._peers,
             self._challenge,
             self.task_ids,
+            self.approving,
         )
         tasking = Tasking(relay, self.task_ids)
         self.listening = Listening(self.live, relay, self.admission, self.conversations, self.clock)

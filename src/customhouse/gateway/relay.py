@@ -14,6 +14,7 @@ import msgspec
 from customhouse.core.catalogue import Endpoint, Entry, Resource, Tool
 from customhouse.core.manifest import Era
 from customhouse.core.permit import Permit, permit
+from customhouse.core.policy import Decision
 from customhouse.core.protocol.capabilities import TASKS
 from customhouse.core.protocol.interaction import input_required
 from customhouse.core.protocol.paramheaders import headers_for, mismatch
@@ -24,6 +25,7 @@ from customhouse.core.protocol.tasks import IS_TASK, refuse_task_alone, refuse_t
 from customhouse.core.protocol.translation import translated_error, translated_params, translated_result
 from customhouse.core.refusal import Reason, Refused
 from customhouse.gateway.admission import Admission
+from customhouse.gateway.approving import Approving
 from customhouse.gateway.arrival import Arrival
 from customhouse.gateway.call import JSON, Answer, Call, encode
 from customhouse.gateway.live import Live
@@ -46,6 +48,9 @@ PLAIN_CALL = frozenset({"name", "arguments", "_meta"})
 OF_THE_HOP = frozenset({META_VERSION, META_CAPABILITIES, META_CLIENT, META_LOG_LEVEL, "progressToken"})
 """Members of `_meta` that concern the client's connection alone."""
 
+OF_TRACES = frozenset({"traceparent", "tracestate", "baggage"})
+"""Members of `_meta` that no server acts upon (2026-07-28, basic, `_meta`)."""
+
 Answering = Callable[[Call, Entry, UpstreamAnswer | Wanted], Answer]
 """What becomes of what came back from a server."""
 
@@ -66,6 +71,7 @@ class Relay:
     peers: Peers
     challenge: Challenge
     task_ids: TaskIds
+    approving: Approving
 
     async def call_tool(self, call: Call) -> Answer | None:
         params = call.message.params
@@ -85,11 +91,15 @@ class Relay:
                 raise
             call.trail.outcome = refused.reason.name
             return Answer(200, JSON, tool_error(refused, call.message.id, call.message.era, call.view.server_info))
-        granted = self._admit(call, entry, arguments)
+        decision = self._decide(call, entry, arguments)
         if "execution" in tool.definition:
             refuse_task_alone(tool.definition, entry.revision, call.revision)
         mirrored = mirrored_headers(tool, arguments, call.arrival) if call.message.era is Era.MODERN else ()
-        return await self._relay(call, entry, granted, travelling(params, {"name": tool.name, "arguments": arguments}), mirrored)
+        own = {"name": tool.name, "arguments": arguments}
+        if decision.approval:
+            mirrored = headers_for(tool.header_parameters, arguments) if mirrored else ()
+            return await self._relay_approved(call, entry, decision, arguments, own, mirrored)
+        return await self._relay(call, entry, self._permit(call, entry), travelling(params, own), mirrored)
 
     async def get_prompt(self, call: Call) -> Answer | None:
         params = call.message.params
@@ -97,18 +107,31 @@ class Relay:
         entry = prompt.entry
         self._may_see(call, entry)
         self._digest(call, params.get("arguments"))
-        return await self._relay(call, entry, self._admit(call, entry, {}), travelling(params, {"name": prompt.name}))
+        decision = self._decide(call, entry, {})
+        if decision.approval:
+            arguments = params.get("arguments", {})
+            if type(arguments) is not dict:
+                raise Refused(Reason.INVALID_PARAMS, message="`arguments` is not an object.")
+            return await self._relay_approved(call, entry, decision, arguments, {"name": prompt.name, "arguments": arguments})
+        return await self._relay(call, entry, self._permit(call, entry), travelling(params, {"name": prompt.name}))
 
     async def read_resource(self, call: Call) -> Answer | None:
         params = call.message.params
-        entry, granted = self.may_read(call, params.get("uri"))
-        return await self._relay(call, entry, granted, travelling(params, {}))
+        entry = self._readable(call, params.get("uri"))
+        decision = self._decide(call, entry, {})
+        if decision.approval:
+            return await self._relay_approved(call, entry, decision, {}, {"uri": entry.name})
+        return await self._relay(call, entry, self._permit(call, entry), travelling(params, {}))
 
     def may_read(self, call: Call, uri: object) -> tuple[Entry, Permit]:
         """The resource of a URI and the permit to read it, or to be told when it changes. Raises `Refused`."""
+        entry = self._readable(call, uri)
+        return entry, self._admit(call, entry, {})
+
+    def _readable(self, call: Call, uri: object) -> Entry:
         entry = call.endpoint.resource_at(uri).entry(str(uri), call.view.policy)
         self._may_see(call, entry)
-        return entry, self._admit(call, entry, {})
+        return entry
 
     async def complete(self, call: Call) -> Answer | None:
         """Completion of an argument: allowed to whoever may get the prompt or read the resource that it belongs to."""
@@ -131,11 +154,13 @@ class Relay:
     async def ask_about(
         self, call: Call, entry: Entry, arguments: Mapping[str, Any], params: Mapping[str, Any], answering: Answering
     ) -> Answer | None:
-        """A request about what a call with these arguments began: decided as that call would be now."""
+        """A request about what a call with these arguments began: decided as that call would be now. Nobody is asked to approve it once
+        more: the sealed id that leads here proves that the call which began it came through."""
         self._may_see(call, entry)
         refuse_tasks_across(call.message.method, params, entry.revision, call.revision)
         self._digest(call, arguments)
-        return await self._relay(call, entry, self._admit(call, entry, arguments), params, answering=answering)
+        self._decide(call, entry, arguments)
+        return await self._relay(call, entry, self._permit(call, entry), params, answering=answering)
 
     def _may_see(self, call: Call, entry: Entry) -> None:
         """What a caller may not even list answers like a name that does not exist."""
@@ -153,7 +178,14 @@ class Relay:
         call.trail.argument_digest = blake2b(_canonical(arguments), digest_size=32, key=self.argument_key).hexdigest()
 
     def _admit(self, call: Call, entry: Entry, arguments: Mapping[str, Any]) -> Permit:
-        """The decision: policy, then scopes. The one place where a permit is made."""
+        """The decision and the permit, for a request that is too small to ask a person about."""
+        decision = self._decide(call, entry, arguments)
+        if decision.approval:
+            raise Refused(Reason.NOT_PERMITTED, {"rules": decision.reasons}, note=f"{decision.approval} is not asked about this")
+        return self._permit(call, entry)
+
+    def _decide(self, call: Call, entry: Entry, arguments: Mapping[str, Any]) -> Decision:
+        """Policy, then scopes. Raises `Refused` for a no; a yes may still ask for an approval."""
         trail, policy = call.trail, call.view.policy
         now = self.clock.now()
         decision = policy.decide(call.caller, entry.action, arguments, call.endpoint.portal, now)
@@ -168,12 +200,27 @@ class Relay:
             raise Refused(Reason.NOT_PERMITTED, {"rules": decision.reasons})
         if decision.approval:
             trail.decision = "ask"
-            raise Refused(Reason.NOT_PERMITTED, {"rules": decision.reasons}, note=f"{decision.approval} cannot be asked for approval yet")
         if not call.caller.scopes.issuperset(entry.scopes):
             trail.decision = "deny"
             challenge = self.challenge(call.endpoint, "insufficient_scope", tuple(sorted(entry.scopes)))
             raise Refused(Reason.INSUFFICIENT_SCOPE, {"scopes": sorted(entry.scopes)}, headers=(challenge,))
-        return permit(trail.call_id, call.caller, entry.server, changes_things=entry.changes_things)
+        return decision
+
+    def _permit(self, call: Call, entry: Entry) -> Permit:
+        """The one place where a permit is made, behind `_decide`."""
+        return permit(call.trail.call_id, call.caller, entry.server, changes_things=entry.changes_things)
+
+    async def _relay_approved(
+        self, call: Call, entry: Entry, decision: Decision, arguments: Mapping[str, Any], own: dict[str, Any], mirrored: Any = ()
+    ) -> Answer | None:
+        """A call that a person has to approve. What was not shown to anybody does not travel, answers in later rounds aside."""
+        call.reply.may_wait()
+        wanted = await self.approving.look(call, entry, arguments, decision)
+        if wanted is not None:
+            return self._answer(call, entry, wanted)
+        params = call.message.params
+        answers = {"inputResponses": params["inputResponses"]} if "inputResponses" in params else {}
+        return await self._relay(call, entry, self._permit(call, entry), own | answers, mirrored)
 
     async def _relay(
         self,
@@ -191,7 +238,9 @@ class Relay:
         if legacy:  # a modern client cancels by leaving
             self.peers.begin(call.peer, message.id, call.reply)
         try:
-            if entry.changes_things or not self.ledger.writable:
+            if call.held is not None:
+                await self.approving.use(call)
+            if entry.changes_things or call.held is not None or not self.ledger.writable:
                 await self.ledger.append(
                     intent_of(trail, self.clock.now(), int((self.clock.monotonic() - call.arrival.started) * 1e6)), durable=True
                 )
@@ -202,7 +251,7 @@ class Relay:
                 params if revision == entry.revision else translated_params(params, message.method, entry.revision, revision),
                 message.era,
                 call.arrival.started + entry.call_timeout_seconds,
-                {} if message.meta.keys() <= OF_THE_HOP else travelling_meta(message.meta),
+                {} if message.meta.keys() <= OF_THE_HOP else travelling_meta(message.meta, traces_alone=call.held is not None),
                 message.progress_token is not None,
                 least,
                 mirrored,
@@ -283,8 +332,10 @@ def travelling(params: Mapping[str, Any], own: dict[str, Any]) -> dict[str, Any]
     return {key: value for key, value in params.items() if key not in NOT_RELAYED} | own
 
 
-def travelling_meta(meta: Mapping[str, Any]) -> dict[str, Any]:
+def travelling_meta(meta: Mapping[str, Any], *, traces_alone: bool = False) -> dict[str, Any]:
     """The members of `_meta` that travel on to the server: those of vendors and of traces."""
+    if traces_alone:
+        return {key: value for key, value in meta.items() if key in OF_TRACES}
     return {key: value for key, value in meta.items() if not key.startswith(PREFIX) and key != "progressToken"}
 
 

@@ -4,7 +4,16 @@ A state that does not open, has expired, or was given for another request, endpo
 once is held by who is asked next: the server for its own state, the parking store for a call that waits.
 """
 
-from customhouse.core.protocol.requeststate import MAX_SEALED_CHARACTERS, Parked, RequestState, ServersOwn, packed, unpacked
+from customhouse.core.protocol.requeststate import (
+    MAX_SEALED_CHARACTERS,
+    Approved,
+    Asking,
+    Parked,
+    RequestState,
+    ServersOwn,
+    packed,
+    unpacked,
+)
 from customhouse.core.sealing import Seal
 from customhouse.ports.traffic import Clock, Sealer
 
@@ -16,9 +25,17 @@ class RequestStates:
         self._sealer = sealer
         self._clock = clock
 
-    def seal(self, waits: ServersOwn | Parked, round_number: int, expires_at: float, bound_to: bytes) -> str:
+    def seal(
+        self,
+        waits: ServersOwn | Parked | Asking,
+        round_number: int,
+        expires_at: float,
+        bound_to: bytes,
+        approved: Approved | None = None,
+    ) -> str:
         """The text for `requestState`. Raises `Refused` RESULT_TOO_LARGE for a server's state beyond 64 KiB."""
-        return self._sealer.seal(Seal.REQUEST_STATE, packed(RequestState(waits, round_number, int(expires_at))), bound_to)
+        state = RequestState(waits, round_number, int(expires_at), approved)
+        return self._sealer.seal(Seal.REQUEST_STATE, packed(state), bound_to)
 
     def open(self, text: object, bound_to: bytes) -> RequestState:
         """The state of a retry. Raises `Refused` INVALID_REQUEST_STATE, the same whatever is wrong."""

@@ -37,7 +37,7 @@ from customhouse.core.protocol.interaction import (
     retried,
     translated_question,
 )
-from customhouse.core.protocol.requeststate import Parked, ServersOwn, bound_to
+from customhouse.core.protocol.requeststate import Asking, Parked, ServersOwn, bound_to
 from customhouse.core.protocol.revisions import ASKS_FOR_INPUT, ERA_OF, META_CAPABILITIES, NEWEST_LEGACY, NEWEST_MODERN, OF_TASKS
 from customhouse.core.protocol.taskid import has_room
 from customhouse.core.protocol.translation import URL_ELICITATION_REQUIRED
@@ -173,7 +173,11 @@ class Rounds:
             if isinstance(state.waits, Parked):
                 bridged = self._taken_up(call, state.waits, responses)
                 return await self._next(call, entry, bridged, bound, rounds, passing)
-            ask = msgspec.structs.replace(ask, params=retried(ask.params, responses, state.waits.state))
+            if isinstance(state.waits, Asking):  # a person was asked, whose word the gateway has from elsewhere: the server begins here
+                rounds, responses, servers_own = 0, {}, None
+            else:
+                servers_own = state.waits.state
+            ask = msgspec.structs.replace(ask, params=retried(ask.params, responses, servers_own))
         if ask.capabilities and ERA_OF.get(entry.revision) is Era.LEGACY:
             listener = BridgedPassing()
             bridged = self.parking.start(lambda work: self.upstreams.call(granted, ask, listener.of(work)))
@@ -191,7 +195,7 @@ class Rounds:
         self._bound_rounds(rounds + 1)
         server = answered.revision or NEWEST_MODERN
         asked = {key: self._asked(call, entry, question, server, ask.capabilities) for key, question in required.questions.items()}
-        return Wanted(asked, self._sealed(ServersOwn(required.state), rounds + 1, bound))
+        return Wanted(asked, self._sealed(call, ServersOwn(required.state), rounds + 1, bound))
 
     def _taken_up(self, call: Call, parked: Parked, responses: Mapping[str, Any]) -> Bridged:
         """The call that waits for these responses, which it now has."""
@@ -231,7 +235,7 @@ class Rounds:
             raise
         until = self.clock.monotonic() + self.limits.answer_timeout_seconds
         handle = self.parking.park(bridged, call.caller.context_digest, until)
-        return Wanted(asked, self._sealed(Parked(self.replica, handle), rounds + 1, bound))
+        return Wanted(asked, self._sealed(call, Parked(self.replica, handle), rounds + 1, bound))
 
     def wanted_by_task(self, call: Call, entry: Entry, members: Mapping[str, msgspec.Raw]) -> dict[str, Any] | None:
         """The `inputRequests` of a modern server's task, as its client is asked; None where it wants nothing.
@@ -253,8 +257,8 @@ class Rounds:
             return question
         return Question(question.method, elicitation.naming(question.params, entry.server.name))
 
-    def _sealed(self, waits: ServersOwn | Parked, rounds: int, bound: bytes) -> str:
-        return self.states.seal(waits, rounds, self.clock.now() + self.limits.answer_timeout_seconds, bound)
+    def _sealed(self, call: Call, waits: ServersOwn | Parked, rounds: int, bound: bytes) -> str:
+        return self.states.seal(waits, rounds, self.clock.now() + self.limits.answer_timeout_seconds, bound, call.approved)
 
     def _bound_rounds(self, rounds: int) -> None:
         if rounds > self.limits.max_rounds:

@@ -1,7 +1,7 @@
 """What the gateway asks of the machine it runs on: to start a stdio server where it can do no harm."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
 from customhouse.core.launch import Launch
@@ -75,3 +75,14 @@ class Views(Protocol):
 
     def blocked(self) -> bytes | None:
         """What was said last, or None if nothing was said since this was asked before. Cheap."""
+
+
+class NotDelivered(Exception):
+    """A notice could not be handed over. Its text is one safe sentence; nothing in it comes from the other side."""
+
+
+class Courier(Protocol):
+    """Carries notices to an address that an operator wrote, under the rules for what the gateway may connect to."""
+
+    async def deliver(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
+        """POST the body once; the HTTP status of the answer. Nothing of the answer is read. Raises `NotDelivered`."""

@@ -10,7 +10,7 @@ from customhouse.adapters.ledgers.frames import MAX_RECORD_BYTES, record_body
 from customhouse.core.record import Record
 
 _STRING_LIMITS = (8192, 2048, 512, 128)
-"""Tried from the longest, in characters. A character takes at most 6 bytes in JSON, so 128 always fits: 25 strings and 32 reasons."""
+"""Tried from the longest, in characters. A character takes at most 6 bytes in JSON, so 128 always fits: 27 strings and 32 reasons."""
 _MAX_REASONS = 32
 
 

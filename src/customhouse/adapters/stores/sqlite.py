@@ -68,6 +68,14 @@ class SqliteStores:
         with self._transaction(self._writer) as connection, _opened(connection, writes=True) as books:
             yield books
 
+    @contextmanager
+    def tables(self, *, writes: bool) -> Iterator[Connection]:
+        """A transaction on the tables themselves, for what lies beside the books. Raises `Refused` as `reading` and `writing` do."""
+        with self._transaction(self._writer if writes else self._reader) as connection:
+            _require_readable(connection)
+            with _refusing():
+                yield connection
+
     def close(self) -> None:
         self._closed = True
         self._reader.dispose()

@@ -1,4 +1,4 @@
-"""The one HTTP client for documents of issuers: it connects to the very address it has classified.
+"""The one HTTP client for documents of issuers and for notices: it connects to the very address it has classified.
 
 A name is resolved once per fetch, every address is classified, and the connection goes to one of those addresses while Host
 and TLS keep the name; a second answer of the resolver is never asked for (DNS rebinding). No redirect is followed, no proxy
@@ -9,7 +9,7 @@ Source: MCP 2026-07-28 security best practices, Server-Side Request Forgery; CVE
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import httpx2
@@ -61,6 +61,42 @@ class GuardedClient:
             return read_object(body)
         except ValueError as broken:
             raise NotFetched("The document is not one JSON object.") from broken
+
+    async def post(
+        self,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        networks: tuple[str, ...] = (),
+        loopback: bool = False,
+        timeout_seconds: float = 5.0,
+    ) -> int:
+        """POST a body; the status of the answer, of which nothing else is read. `networks`, `loopback` and time as in `get_json`.
+
+        Raises `NotFetched`.
+        """
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                return await self._post(_checked(url, loopback=loopback), body, headers, networks, loopback)
+        except TimeoutError as slow:
+            raise NotFetched("The receiver did not answer in time.") from slow
+
+    async def _post(self, url: httpx2.URL, body: bytes, headers: Mapping[str, str], networks: tuple[str, ...], loopback: bool) -> int:
+        failure: Exception | None = None
+        for address in await self._addresses(url, networks, loopback):
+            transport = _Pinned(address, self._tls)
+            try:
+                async with (
+                    httpx2.AsyncClient(transport=transport, trust_env=False, follow_redirects=False, timeout=None) as client,
+                    client.stream("POST", url, content=body, headers={"User-Agent": "customhouse", **headers}) as answer,
+                ):
+                    return answer.status_code
+            except (httpx2.ConnectError, httpx2.ConnectTimeout) as unreachable:
+                failure = unreachable
+            except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as broken:
+                raise NotFetched("The connection broke before the receiver answered.") from broken
+        raise NotFetched("No connection to the host of the receiver could be made.") from failure
 
     async def _get(self, url: httpx2.URL, networks: tuple[str, ...], loopback: bool, max_bytes: int) -> bytes:
         failure: Exception | None = None

@@ -46,14 +46,29 @@ class Parked(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     """Its name there: 32 hexadecimal digits, good for one round."""
 
 
+class Asking(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=2):
+    """A person was asked to approve the call, which no server has heard of yet."""
+
+    approval_id: str
+
+
+class Approved(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What the first round of an approved call used; the rounds behind it are the same call."""
+
+    approval_id: str
+    chain: str
+    """The id of the call of that round."""
+
+
 class RequestState(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """What a client carries between two rounds of one request."""
 
-    waits: ServersOwn | Parked
+    waits: ServersOwn | Parked | Asking
     round: int
     """How many times input was asked for, this one included; from 1."""
     expires_at: int
     """Unix seconds; the state is refused from then on."""
+    approved: Approved | None = None
 
 
 _encode = msgspec.msgpack.encode

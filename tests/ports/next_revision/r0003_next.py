@@ -3,8 +3,8 @@
 from alembic import op
 from sqlalchemy import Column, Integer, Text
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 
 READABLE_FROM = 1
 
@@ -13,4 +13,4 @@ def upgrade() -> None:
     op.add_column("versions", Column("region", Text, nullable=True))
     op.add_column("history", Column("weight", Integer, nullable=True))
     op.create_table("regions", Column("name", Text, primary_key=True))
-    op.execute("UPDATE store_schema SET schema_version = 2")
+    op.execute("UPDATE store_schema SET schema_version = 3")
