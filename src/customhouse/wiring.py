@@ -149,6 +149,19 @@ def read_sources(directory: Path) -> dict[str, str]:
     return {path.name: path.read_text("utf-8") for path in sorted(directory.glob("*.cedar"))}
 
 
+def governing(loaded: Loaded) -> Deployment:
+    """What calls are decided by: what was published, where the gateway serves the registry, else the files of the directory.
+
+    Raises `ConfigurationInvalid`, and `ValueError` for a picture that is not what was published.
+    """
+    if not follows_registry(loaded.settings):
+        return read_deployment(loaded)
+    picture = served_picture(loaded)
+    current = [one for one in picture.servers if not one.deprecated]
+    pins = {one.name: one.pin for one in current if one.pin is not None}
+    return Deployment(loaded, tuple(one.definition for one in current), pins, picture.policies, picture.grants)
+
+
 def read_policy(deployment: Deployment) -> Policy:
     """The policy of a deployment's files, compiled. Raises `PolicyInvalid`."""
     return policy_of(files_picture(deployment))

@@ -12,7 +12,7 @@ from customhouse.adapters.stores.memory import MemoryStores
 from customhouse.control.register import Register, Served, Terms, end_of_day
 from customhouse.core.content import PolicyContent, Portal, PortalContent, ServerContent, stated
 from customhouse.core.identity import Caller, known
-from customhouse.core.manifest import Effect, Package, ServerDefinition, StdioProgram, ToolReview
+from customhouse.core.manifest import BearerCredential, Effect, Package, ServerDefinition, StdioProgram, ToolReview
 from customhouse.core.operators import Assignment, Role
 from customhouse.core.refusal import Reason, Refused
 from customhouse.core.review import DAY_SECONDS, Kind, State, Step, standing
@@ -347,6 +347,16 @@ def test_a_server_of_no_team_is_suspended_after_notice() -> None:
     assert [event.action for event in world.register.tick()] == ["notice"]
     world.time.at += FORTNIGHT
     assert [event.action for event in world.register.tick()] == ["suspend"]
+
+
+def test_a_credential_that_ends_is_announced_once_and_nothing_more(world: World) -> None:
+    world.active(credential=BearerCredential("env:TOKEN", expires_on="2026-10-31"))
+    assert world.register.tick() == []
+    world.time.at = end_of_day("2026-10-31") - FORTNIGHT
+    assert [(event.action, event.reason) for event in world.register.tick()] == [("notice", "Its credential expires.")]
+    world.time.at += 2 * FORTNIGHT
+    assert world.register.tick() == []
+    assert world.states() == {1: "active"}
 
 
 def test_a_policy_is_never_suspended_by_the_clock(world: World) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from customhouse.core.content import ServerContent, read_content
 from customhouse.core.manifest import Manifest
 from customhouse.core.review import Kind
 from tests.journeys.conftest import Notes
-from tests.journeys.operators import Registry, notes_definition, running
+from tests.journeys.operators import Registry, notes_definition, running, until
 
 POLICY = '@id("engineers-read")\npermit (principal in Group::"local/eng", action in Action::"read", resource in Server::"notes");\n'
 TOOL = {"name": "read_note", "description": "Read one note.", "inputSchema": {"type": "object"}}
@@ -138,3 +139,17 @@ def test_a_terminal_shows_versions_and_reviews_by_digest(registry: Registry, tmp
     assert "tenant local: reviewer" in ann.run("registry", "whoami")
     assert "propose server/notes/1" in ann.run("registry", "history", "--kind", "server")
     assert "pager:notes" in ann.run("registry", "inventory")
+
+
+def test_a_word_of_the_gateway_has_a_server_looked_at_long_before_its_turn(registry: Registry) -> None:
+    dev = registry.operator("dev", "dev")
+
+    def looked_at() -> float:
+        return max((float(one["at"]) for one in dev.ask("GET", "/drift")["servers"]), default=0.0)
+
+    until(lambda: looked_at() > 0.0)
+    before = looked_at()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as word:
+        word.sendto(b"nothing of that name", str(registry.directory / "data" / "control.sock"))
+        word.sendto(b"notes", str(registry.directory / "data" / "control.sock"))
+    until(lambda: looked_at() > before)

@@ -18,7 +18,7 @@ from customhouse.cli.replay import read_moment, replay_calls
 from customhouse.cli.settings import deployment_directory
 from customhouse.config.load import Loaded, load
 from customhouse.core.policy import Explanation, Policy, Rule
-from customhouse.wiring import read_deployment, read_policy
+from customhouse.wiring import governing, read_deployment, read_policy
 
 
 @click.group("policy")
@@ -76,19 +76,20 @@ def run_tables(files: tuple[Path, ...], directory: Path) -> None:
 def explain_decision(directory: Path, verb: str, target: str, arguments: str, portal: str, at: float, **who: Any) -> None:
     """Say whether a call is permitted, and name the rules behind it.
 
-    TARGET is SERVER/TOOL, prompt:SERVER/NAME or resource:SERVER/URI. Nothing is called.
+    TARGET is SERVER/TOOL, prompt:SERVER/NAME or resource:SERVER/URI. Nothing is called. Where the gateway serves the registry, what was
+    published is asked, not the files.
     """
     caller = Who(**who)
     if not caller.person and not caller.workload:
         raise click.UsageError(f"Say who would {verb}: --as PERSON or --workload NAME.")
-    compiled = _compiled(load(directory, os.environ))
+    compiled = read_policy(governing(load(directory, os.environ)))
     ref = named_ref(compiled, target)
     for line in _told(compiled.explain(caller_of(caller, ref), ref, _table(arguments), portal, at or time.time())):
         click.echo(display.safe(line))
 
 
 def _compiled(loaded: Loaded) -> Policy:
-    """The policy as the gateway would compile it. Raises `ConfigurationInvalid` and `PolicyInvalid`."""
+    """The policy of the files, as a gateway would compile it. Raises `ConfigurationInvalid` and `PolicyInvalid`."""
     return read_policy(read_deployment(loaded))
 
 

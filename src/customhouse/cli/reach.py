@@ -18,7 +18,7 @@ from customhouse.config.load import load
 from customhouse.core.manifest import Effect
 from customhouse.core.policy import ActionRef, Policy
 from customhouse.core.policyreach import Knowledge, Reach, Reached, Reacher, blast_radius, who_can
-from customhouse.wiring import Deployment, read_deployment, read_policy
+from customhouse.wiring import Deployment, governing, read_policy
 
 _CLASSES = tuple(effect.value for effect in Effect)
 
@@ -34,7 +34,7 @@ def show_who_can(directory: Path, target: str, effect: str | None, as_json: bool
 
     TARGET is SERVER/TOOL, prompt:SERVER/NAME, resource:SERVER/URI, or SERVER for all of it. Nobody who could is left out.
     """
-    deployment = read_deployment(load(directory, os.environ))
+    deployment = governing(load(directory, os.environ))
     compiled, scopes = read_policy(deployment), _scopes(deployment)
     refs = [ref for ref in _named_refs(compiled, target) if effect in (None, ref.effect.value)]
     found = [(ref, who_can(compiled, ref, time.time())) for ref in refs]
@@ -65,7 +65,7 @@ def show_blast_radius(directory: Path, tenant: str, server: str, as_json: bool, 
 
     What is not said of the caller could be anything: what depends on it is listed with what it takes.
     """
-    deployment = read_deployment(load(directory, os.environ))
+    deployment = governing(load(directory, os.environ))
     compiled, needed = read_policy(deployment), _scopes(deployment)
     if server:
         _show_server(compiled, server, as_json)

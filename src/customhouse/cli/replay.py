@@ -20,7 +20,7 @@ from customhouse.config.grants import moment, read_grants, shown_moment
 from customhouse.config.load import load
 from customhouse.core.policyreplay import Replayed, is_decided, replayed
 from customhouse.core.record import Record
-from customhouse.wiring import read_deployment, read_policy, read_sources
+from customhouse.wiring import governing, read_policy, read_sources
 
 _DIRECTORY = click.Path(path_type=Path, exists=True, file_okay=False)
 
@@ -51,7 +51,7 @@ def replay_calls(under: Path, grants: Path | None, since: float, ledger: Path | 
     Arguments and scopes are not kept: calls whose decision rests on them are counted as not replayable. Servers, pins and classes
     are those of the deployment now.
     """
-    deployment = read_deployment(load(directory, os.environ))
+    deployment = governing(load(directory, os.environ))
     other = deployment.grants
     if grants is not None:
         portals = {name: portal.servers for name, portal in deployment.loaded.portals.items()}

@@ -104,7 +104,7 @@ class Register:
         """What is wrong with a content by itself, a sentence each."""
         self._fits = fits
         """What is wrong with a set of things that would be served together, a sentence each."""
-        self._answered: dict[str, tuple[str, str]] = {}
+        self._answered: dict[str, _Facts] = {}
         self._contents: dict[str, Content] = {}
         self.on_served: list[Callable[[], None]] = []
         """Called, in the thread of the step, after what is served changed."""
@@ -279,6 +279,7 @@ class Register:
                         break
                     if due - now <= self._terms.notice_seconds:
                         noted += self._announce(books, version, cause, due)
+                noted += self._expiring(books, version, now)
         if any(event.action != "notice" for event in noted):
             self._tell()
         return noted
@@ -308,21 +309,33 @@ class Register:
         yield "Its reviews expired.", stands.holds_until if stands.suffices else now
         if version.kind is not Kind.SERVER:
             return
-        owner, review_by = self._answers(books, version)
-        if review_by:
-            yield "Its owner did not look at it by the day of review.", end_of_day(review_by)
-        if self._terms.teams and owner not in self._terms.teams:
+        facts = self._facts(books, version)
+        if facts.review_by:
+            yield "Its owner did not look at it by the day of review.", end_of_day(facts.review_by)
+        if self._terms.teams and facts.owner not in self._terms.teams:
             since = float(books.mark(_orphaned(version)) or now)
             books.put_mark(_orphaned(version), str(since).encode())
-            yield f"Its owner {owner} is no team any more.", since + self._terms.notice_seconds
+            yield f"Its owner {facts.owner} is no team any more.", since + self._terms.notice_seconds
 
-    def _answers(self, books: Books, version: Version) -> tuple[str, str]:
-        """Owner and day of review of a server, read once for each content: it never changes."""
+    def _facts(self, books: Books, version: Version) -> "_Facts":
+        """What the clock looks at, read once for each content: it never changes."""
         if version.digest not in self._answered:
             content = content_of(books, version)
             definition = content.definition if isinstance(content, ServerContent) else None
-            self._answered[version.digest] = (definition.owner, definition.review_by) if definition else ("", "")
+            credential = definition.credential if definition is not None else None
+            self._answered[version.digest] = _Facts(
+                definition.owner if definition else "",
+                definition.review_by if definition else "",
+                credential.expires_on if credential else "",
+            )
         return self._answered[version.digest]
+
+    def _expiring(self, books: Books, version: Version, now: float) -> list[Event]:
+        """A credential that ends is announced and nothing more: the server itself will say so."""
+        last_day = self._facts(books, version).credential_until if version.kind is Kind.SERVER else ""
+        if not last_day or end_of_day(last_day) - now > self._terms.notice_seconds:
+            return []
+        return self._announce(books, version, "Its credential expires.", end_of_day(last_day))
 
     def _announce(self, books: Books, version: Version, cause: str, due: float) -> list[Event]:
         """Once for each cause and date."""
@@ -440,6 +453,15 @@ class Register:
         for review in reviews:
             by_digest.setdefault(review.digest, []).append(review)
         return [Shown(one, standing(one, by_digest.get(one.digest, ()), now)) for one in versions]
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What the clock wants to know of a server."""
+
+    owner: str
+    review_by: str
+    credential_until: str
 
 
 class _Writing:
