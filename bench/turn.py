@@ -29,7 +29,7 @@ from customhouse.adapters.telemetry.metrics import RecordMetrics
 from customhouse.adapters.upstreams.transports import TransportUpstreams
 from customhouse.config.definitions import pin_path, write_pin
 from customhouse.config.load import load as load_settings
-from customhouse.config.tree import Bridges
+from customhouse.config.tree import Bridges, Flow
 from customhouse.control.changes import Changes
 from customhouse.core.budget import Rate
 from customhouse.core.manifest import Manifest, Pin, digest_of
@@ -140,7 +140,7 @@ class Turns:
             live=live,
             verifier=build_verifier(deployment, clock),
             admission=admission,
-            rounds=build_rounds(Bridges(), upstreams, sealer, clock, new_id),
+            rounds=build_rounds(Bridges(), Flow(), upstreams, sealer, clock, new_id),
             ledger=self.ledger,
             clock=clock,
             new_id=new_id,

@@ -42,12 +42,13 @@ from customhouse.config.grants import read_grants
 from customhouse.config.load import Loaded
 from customhouse.config.programs import installed_path
 from customhouse.config.rules import listens_on_loopback
-from customhouse.config.tree import Bridges, Settings
+from customhouse.config.tree import Bridges, Flow, Settings
 from customhouse.config.tree import Issuer as IssuerSettings
 from customhouse.config.tree import Sessions as SessionSettings
 from customhouse.control.changes import Changes
 from customhouse.control.snapshots import DriftWatch
 from customhouse.core.budget import Rate
+from customhouse.core.canaries import NO_CANARIES, Canaries
 from customhouse.core.catalogue import Endpoint, offer, portal_endpoint, server_endpoint
 from customhouse.core.launch import launch_of
 from customhouse.core.manifest import Pin, ServerDefinition
@@ -60,6 +61,7 @@ from customhouse.edge.protocol import Bounds, Connection, Door, sweep
 from customhouse.gateway.admission import Admission
 from customhouse.gateway.conversations import Conversations
 from customhouse.gateway.exchange import Exchange
+from customhouse.gateway.leaving import Leaving
 from customhouse.gateway.live import Live, View
 from customhouse.gateway.parking import Parking, ParkingLimits
 from customhouse.gateway.questions import Questions
@@ -67,6 +69,7 @@ from customhouse.gateway.requeststates import RequestStates
 from customhouse.gateway.rounds import RoundLimits, Rounds, size_of_answer
 from customhouse.gateway.sessionids import SessionIds
 from customhouse.gateway.takeover import Takeover
+from customhouse.gateway.taints import Taints
 from customhouse.gateway.taskids import TaskIds
 from customhouse.ports.hosts import Child, Sandboxes
 from customhouse.ports.traffic import Clock, Hearing, Sealer, Secrets, Upstreams
@@ -309,7 +312,16 @@ def program_starter(loaded: Loaded, known: Secrets, sandboxes: Sandboxes) -> Cal
     return start
 
 
-def build_rounds(bridges: Bridges, upstreams: Upstreams, sealer: Sealer, clock: Clock, new_id: Callable[[], str]) -> Rounds:
+def read_canaries(loaded: Loaded, environ: Mapping[str, str]) -> Canaries:
+    """The markers that no argument may carry. Raises `LookupError` where they cannot be read, `ValueError` for one that is none."""
+    reference = loaded.settings.screening.canaries
+    if not reference:
+        return NO_CANARIES
+    lines = ReferencedSecrets(loaded.directory, environ).read(reference).splitlines()
+    return Canaries(line.strip() for line in lines if line.strip())
+
+
+def build_rounds(bridges: Bridges, flow: Flow, upstreams: Upstreams, sealer: Sealer, clock: Clock, new_id: Callable[[], str]) -> Rounds:
     """What asks servers, and clients on their behalf."""
     limits = ParkingLimits(
         bridges.max_waiting_per_caller, bridges.max_waiting, bridges.max_waiting_bytes_per_caller, bridges.max_waiting_bytes
@@ -323,6 +335,7 @@ def build_rounds(bridges: Bridges, upstreams: Upstreams, sealer: Sealer, clock: 
         RoundLimits(bridges.max_rounds, bridges.answer_timeout_seconds),
         new_id(),
         new_id,
+        Leaving(Taints(clock, flow.taint_seconds, flow.max_conversations)),
     )
 
 
@@ -415,7 +428,7 @@ class Gateway:
         )
         new_id = FreshIds()
         self._sealer = FileSealer(data_directory(deployment.loaded) / KEYS_FILE, self._clock)
-        self._rounds = build_rounds(settings.bridges, self._upstreams, self._sealer, self._clock, new_id)
+        self._rounds = build_rounds(settings.bridges, settings.flow, self._upstreams, self._sealer, self._clock, new_id)
         self._conversations = build_conversations(settings.sessions, self._sealer, self._clock, new_id, self._upstreams.forget)
         self._approvals = ApprovalsAtNeed(data_directory(deployment.loaded))
         self._approving = build_approving(settings.approvals, self._approvals, self._sealer, self._ledger, self._clock, new_id)
@@ -433,6 +446,7 @@ class Gateway:
             conversations=self._conversations,
             task_ids=TaskIds(self._sealer),
             approving=self._approving,
+            canaries=read_canaries(deployment.loaded, environ),
         )
         self._listening = exchange.listening
         self.changes.on_updated.append(self._listening.updated)

@@ -30,7 +30,7 @@ DOORS = {
     "httptools": ("customhouse.wire.*", "customhouse.edge.*"),
     "httpx2": ("customhouse.adapters.verifiers.*", "customhouse.cli.call", "customhouse.cli.operatorsapi"),
     "joserfc": ("customhouse.adapters.verifiers.*",),
-    "jsonschema_rs": ("customhouse.core.schemas",),
+    "jsonschema_rs": ("customhouse.core.scanning", "customhouse.core.schemas"),
     "msgspec": ("customhouse.*",),
     "prometheus_client": ("customhouse.edge.*", "customhouse.adapters.telemetry.*"),
     "rfc8785": ("customhouse.core.*",),

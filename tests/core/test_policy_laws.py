@@ -119,7 +119,8 @@ EVERYTHING = cedarpy.Entities.from_json_str(ref_entities(refs_of(EMPTY), SERVERS
 
 
 def engine(text: str, who: Caller, ref: ActionRef, arguments: Mapping[str, Any], portal: str) -> Decision:
-    context = {"portal": portal, "now": policy_module.AFTER_ALL} | (
+    nothing_read = {"untrusted": False, "private": False, "confidential": False}
+    context = {"portal": portal, "now": policy_module.AFTER_ALL, "flow": nothing_read} | (
         {} if ref.arguments is None else {"arguments": project(ref.arguments, arguments)}
     )
     kind = f"{who.tenant}/{'person' if who.person else 'workload'}/{who.subject}"

@@ -16,6 +16,7 @@ from customhouse.config.tree import Settings
 from customhouse.core.identity import Caller
 from customhouse.core.manifest import Effect
 from customhouse.core.policy import PolicyInvalid, PolicyServer, PolicyTool, compile_policy
+from customhouse.core.redaction import NAMES
 
 MANUAL = Path(__file__).parents[2] / "docs" / "manual"
 
@@ -49,6 +50,22 @@ def test_an_example_of_a_definition_is_accepted(example: str, tmp_path: Path) ->
     assert [definition.name for definition in read_definitions(tmp_path, Settings())] == ["notes"]
 
 
+@pytest.mark.parametrize("example", blocks("screening.md", "yaml"))
+def test_an_example_of_screening_is_accepted(example: str, tmp_path: Path) -> None:
+    """A definition has an owner; what has none are settings."""
+    is_definition = example.startswith("owner:")
+    path = tmp_path / ("servers/wiki.yaml" if is_definition else "customhouse.yaml")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(example, encoding="utf-8")
+    assert len(read_definitions(tmp_path, load(tmp_path, {}).settings)) == is_definition
+
+
+def test_the_page_of_screening_names_every_detector() -> None:
+    text = (MANUAL / "screening.md").read_text(encoding="utf-8")
+    named = text.partition("### Detectors")[2].partition("The last one")[0]
+    assert tuple(re.findall(r"`([a-z-]+)`", named)) == NAMES
+
+
 def test_without_its_waiver_the_example_of_a_waiver_is_refused(tmp_path: Path) -> None:
     example = next(text for text in blocks("definitions.md", "yaml") if "waivers:" in text)
     servers = tmp_path / "servers"
@@ -78,7 +95,7 @@ SERVERS = (
 """The servers that the examples of rules speak about."""
 
 
-@pytest.mark.parametrize("example", blocks("policy.md", "cedar"))
+@pytest.mark.parametrize("example", [*blocks("policy.md", "cedar"), *blocks("screening.md", "cedar")])
 def test_an_example_of_a_rule_loads(example: str) -> None:
     assert compile_policy({"example.cedar": example}, SERVERS).digest
 

@@ -29,11 +29,13 @@ from customhouse.gateway.admission import Admission
 from customhouse.gateway.approving import ApprovalTerms, Approving
 from customhouse.gateway.arrival import Arrival, Keeper, Passed
 from customhouse.gateway.exchange import Exchange
+from customhouse.gateway.leaving import Leaving
 from customhouse.gateway.live import Live, View
 from customhouse.gateway.parking import Parking, ParkingLimits
 from customhouse.gateway.questions import Questions
 from customhouse.gateway.requeststates import RequestStates
 from customhouse.gateway.rounds import RoundLimits, Rounds, size_of_answer
+from customhouse.gateway.taints import Taints
 from customhouse.gateway.taskids import TaskIds
 from customhouse.ports.traffic import Ask, Clock, Ledger, Listener, Sealer, UpstreamAnswer, Upstreams
 from customhouse.wiring import build_conversations
@@ -178,7 +180,8 @@ class Servers:
         if self.script is not None:
             answer: UpstreamAnswer = await self.script(ask, listener)
             return answer
-        return result({"content": [{"type": "text", "text": "done"}]})
+        declared: dict[str, Any] = {"structuredContent": []} if ask.params.get("name") == "shape" else {}
+        return result({"content": [{"type": "text", "text": "done"}], **declared})
 
 
 def result(value: Mapping[str, Any]) -> UpstreamAnswer:
@@ -293,7 +296,9 @@ def rounds_over(servers: Upstreams, clock: Clock, new_id: Callable[[], str], max
     sealer = AeadSealer(first_keyring(clock.now()), clock)
     parking: Parking[UpstreamAnswer] = Parking(ParkingLimits(10, 100, 1_000_000, 10_000_000), clock, new_id, size_of_answer)
     limits = RoundLimits(max_rounds, 60.0)
-    return Rounds(servers, parking, RequestStates(sealer, clock), Questions(), clock, limits, "gateway-1", new_id)
+    return Rounds(
+        servers, parking, RequestStates(sealer, clock), Questions(), clock, limits, "gateway-1", new_id, Leaving(Taints(clock, 3_600.0, 10))
+    )
 
 
 def approving_in_memory(sealer: Sealer, ledger: Ledger, clock: Clock, new_id: Callable[[], str], console_url: str = "") -> Approving:

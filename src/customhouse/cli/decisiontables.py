@@ -9,6 +9,7 @@ import msgspec
 from customhouse.config.document import Items, Node, plain, read_file
 from customhouse.config.findings import ConfigurationInvalid, Place, found
 from customhouse.config.grants import moment
+from customhouse.core.flow import from_words
 from customhouse.core.identity import Caller, known
 from customhouse.core.policy import ActionRef, Decision, Policy
 
@@ -40,6 +41,8 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"who
     """The moment of the call, as 2027-01-31T18:00:00Z, or the begin of a day, as 2027-01-31; empty: now."""
     because: tuple[str, ...] | None = None
     """The ids of the rules that must determine the decision, in any order; absent: whichever do."""
+    flow: tuple[Literal["untrusted", "private", "confidential"], ...] = ()
+    """What the conversation has read."""
     approval: str | None = None
     """The group that must approve first, several joined by commas; empty: nobody; absent: whichever."""
 
@@ -65,7 +68,8 @@ def misses(policy: Policy, case: Case, now: float) -> Iterator[str]:
     except LookupError as unknown:
         yield str(unknown.args[0])
         return
-    decision = policy.decide(caller_of(case.who, ref), ref, case.arguments, case.portal, moment(case.at) if case.at else now)
+    at = moment(case.at) if case.at else now
+    decision = policy.decide(caller_of(case.who, ref), ref, case.arguments, case.portal, at, from_words(case.flow))
     if decision.errors:
         yield f"It cannot be decided: {'; '.join(decision.errors)}."
     elif decision.permitted is not (case.expect == "permit"):

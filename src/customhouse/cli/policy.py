@@ -17,6 +17,7 @@ from customhouse.cli.reach import show_blast_radius, show_who_can
 from customhouse.cli.replay import read_moment, replay_calls
 from customhouse.cli.settings import deployment_directory
 from customhouse.config.load import Loaded, load
+from customhouse.core.flow import WORDS, from_words
 from customhouse.core.policy import Explanation, Policy, Rule
 from customhouse.wiring import governing, read_deployment, read_policy
 
@@ -68,12 +69,15 @@ def run_tables(files: tuple[Path, ...], directory: Path) -> None:
 @click.option("--scope", "scopes", multiple=True, help="A scope of the token; may be repeated.")
 @click.option("--portal", default="default", show_default=True, help="The portal that is asked.")
 @click.option("--at", metavar="WHEN", default="", callback=read_moment, help="The moment of the call, such as 2027-01-31.  [default: now]")
+@click.option("--flow", "read", multiple=True, type=click.Choice(tuple(WORDS)), help="What the conversation has read; may be repeated.")
 @click.option("--arguments", default="{}", show_default=True, help="The arguments of the tool, as a JSON object.")
 @click.argument("verb", type=click.Choice(["call"]))
 @click.argument("target")
 @deployment_directory
 @explained
-def explain_decision(directory: Path, verb: str, target: str, arguments: str, portal: str, at: float, **who: Any) -> None:
+def explain_decision(
+    directory: Path, verb: str, target: str, arguments: str, portal: str, at: float, read: tuple[str, ...], **who: Any
+) -> None:
     """Say whether a call is permitted, and name the rules behind it.
 
     TARGET is SERVER/TOOL, prompt:SERVER/NAME or resource:SERVER/URI. Nothing is called. Where the gateway serves the registry, what was
@@ -84,7 +88,8 @@ def explain_decision(directory: Path, verb: str, target: str, arguments: str, po
         raise click.UsageError(f"Say who would {verb}: --as PERSON or --workload NAME.")
     compiled = read_policy(governing(load(directory, os.environ)))
     ref = named_ref(compiled, target)
-    for line in _told(compiled.explain(caller_of(caller, ref), ref, _table(arguments), portal, at or time.time())):
+    taint = from_words(read)
+    for line in _told(compiled.explain(caller_of(caller, ref), ref, _table(arguments), portal, at or time.time(), taint)):
         click.echo(display.safe(line))
 
 

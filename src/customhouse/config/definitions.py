@@ -36,6 +36,8 @@ from customhouse.core.manifest import (
     digest_of,
     in_order,
 )
+from customhouse.core.redaction import NAMES as DETECTORS
+from customhouse.core.screening import Screening
 
 MAX_PIN_BYTES = 67_108_864
 """512 tools with schemas of 64 KiB and as much text again."""
@@ -301,12 +303,35 @@ def _unauthenticated_writes(definition: ServerDefinition) -> Iterator[Complaint]
             yield Complaint(("tools", name), problem, remedy)
 
 
+def _permitted(screening: Screening) -> Iterator[Complaint]:
+    for index, one in enumerate(screening.permitted):
+        if one not in DETECTORS and _VALUE_DIGEST.fullmatch(one) is None:
+            remedy = f"Write sha256: and 64 hexadecimal digits of a value, or one of {', '.join(DETECTORS)}."
+            yield Complaint(("permitted", index), "There is no detector of this name.", remedy)
+
+
+def _listed_hosts(screening: Screening) -> Iterator[Complaint]:
+    for name, hosts in (("links", screening.links), ("images", screening.images)):
+        for index, host in enumerate(hosts or ()):
+            if _LISTED_HOST.fullmatch(host) is None:
+                yield Complaint(
+                    (name, index), "This is not the name of a host.", "Write docs.example.org, or *.example.org for all below it."
+                )
+
+
+_VALUE_DIGEST = re.compile("sha256:[0-9a-f]{64}")
+_LISTED_HOST = re.compile(r"(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*", re.IGNORECASE)
+
 DEFINITION_RULES: Rules = {
     **PROGRAM_RULES,
     BearerCredential: (Rule((("bearer",),), _references), Rule((("expires_on",),), _last_day)),
     ToolReview: (
         Rule((("call_timeout_seconds",),), _tool_bounds),
         Rule((("scopes",),), _tool_scopes),
+    ),
+    Screening: (
+        Rule((("permitted",),), _permitted),
+        Rule((("links",), ("images",)), _listed_hosts),
     ),
     Waiver: (Rule((("rule",), ("reason",), ("granted_by",)), _waiver),),
     ServerDefinition: (

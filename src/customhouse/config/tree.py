@@ -185,6 +185,25 @@ class Bridges(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """What all waiting calls may hold, 128 MiB."""
 
 
+class Flow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What conversations have read, for rules that read `context.flow`."""
+
+    taint_seconds: Seconds = 3_600.0
+    """For which a conversation counts as having read something. An hour is longer than most tasks of an agent; what was read may stay \
+in a model's context for as long as its session lasts."""
+    max_conversations: Count = 100_000
+    """Conversations of which this is known. 100,000 at about 300 bytes each stay under 30 MB; when there are more, those that are not \
+known count as having read what was forgotten."""
+
+
+class Screening(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is looked for in every call, whatever its server. What is looked for in a server's words stands in its definition."""
+
+    canaries: str = ""
+    """`env:NAME` or `file:PATH` of markers, one a line, that no argument of a call may carry: planted in data that nobody should read. \
+Each has 12 to 256 letters, digits, hyphens and underscores. Empty: none."""
+
+
 class LedgerLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the audit log lies on disk."""
 
@@ -300,6 +319,10 @@ first definition on."""
     """Sessions of clients that open with `initialize`."""
     bridges: Bridges = Bridges()
     """Calls in which a server asks back."""
+    flow: Flow = Flow()
+    """What conversations have read."""
+    screening: Screening = Screening()
+    """What is looked for in every call."""
     ledger: LedgerLimits = LedgerLimits()
     """The audit log."""
     captures: Captures = Captures()

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from customhouse.core.flow import UNREVIEWED, taint_of
 from customhouse.core.identity import Caller
 from customhouse.core.limits import defects
 from customhouse.core.manifest import Manifest, Pin, ServerDefinition, ToolReview
@@ -21,7 +22,8 @@ from customhouse.core.protocol.paramheaders import HeaderParameter, header_param
 from customhouse.core.protocol.revisions import ERA_OF, NEWEST_LEGACY, NEWEST_MODERN
 from customhouse.core.protocol.uritemplate import Template, compile_template
 from customhouse.core.refusal import Reason, Refused
-from customhouse.core.schemas import Schema, compile_schema
+from customhouse.core.schemas import DeferredSchema, Schema, compile_schema
+from customhouse.core.screening import Screen, Screening, screen_of
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -42,6 +44,12 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     scopes: frozenset[str] = frozenset()
     revision: str = NEWEST_MODERN
     """The revision that the entry was captured in."""
+    taint: int = UNREVIEWED
+    """What a conversation has read after an answer."""
+    output: DeferredSchema | None = None
+    """The pinned output schema of a tool that declares one, where it is enforced."""
+    screen: Screen = screen_of(Screening())
+    """What is looked for in the words of the server."""
 
 
 class Tool:
@@ -72,6 +80,9 @@ class Tool:
             review.effect.changes_things,
             frozenset(review.scopes),
             revision,
+            taint_of(review),
+            DeferredSchema(definition["outputSchema"]) if server.screening.output == "enforce" and "outputSchema" in definition else None,
+            screen_of(server.screening),
         )
         self._schema: Schema | None = None
         self._parameters: tuple[HeaderParameter, ...] | None = None
@@ -113,8 +124,9 @@ class Prompt:
     @property
     def entry(self) -> Entry:
         """What the steps of a call need to know."""
-        seconds = self.server.call_timeout_seconds
-        return Entry(self.server, "prompt", self.name, self.name, self.pin_digest, self.action, seconds, revision=self.revision)
+        server, screen = self.server, screen_of(self.server.screening)
+        seconds = server.call_timeout_seconds
+        return Entry(server, "prompt", self.name, self.name, self.pin_digest, self.action, seconds, revision=self.revision, screen=screen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +145,9 @@ class Resource:
         kind, pinned, action = "resource", self.definition.get("uri", ""), self.action
         if self.template is not None:
             kind, pinned, action = "template", self.definition["uriTemplate"], policy.resource(self.server.name, uri)
-        seconds = self.server.call_timeout_seconds
-        return Entry(self.server, kind, uri, pinned, self.pin_digest, action, seconds, revision=self.revision)
+        server, screen = self.server, screen_of(self.server.screening)
+        seconds = server.call_timeout_seconds
+        return Entry(server, kind, uri, pinned, self.pin_digest, action, seconds, revision=self.revision, screen=screen)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ letters without a glyph. Allowed for what people really write: a zero-width join
 import re
 from collections.abc import Iterator
 from typing import Any
-from unicodedata import category
+from unicodedata import bidirectional, category
 
 from customhouse.core.texts import texts_in
 
@@ -48,6 +48,44 @@ def hidden_in(value: Any) -> Iterator[tuple[str, str]]:
     for pointer, text in texts_in(value):
         if found := hidden_character(text):
             yield pointer, found
+
+
+INVISIBLE_SIGNS = (
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0\U000e0000-\U000e0fff]",
+    "[\ufe00-\ufe0f]{2}",
+    r"\\u(?i:00ad|034f|061c|115f|1160|17b[45]|180[b-f]|200[b-f]|202[a-e]|206[0-9a-f]|3164|feff|ffa0|db40|fe0[0-9a-f]\\ufe0)",
+)
+"""In undecoded JSON, in the syntax of Rust's `regex`: what `revealed` may change."""
+_ONE = INVISIBLE_SIGNS[0][:-1] + "\ufe00-\ufe0f]"
+_INVISIBLE = re.compile(f"{_ONE}{{3,}}+|{_ONE}")
+"""Three in a row are never part of what people write; an emoji sequence has two."""
+_SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+_MARKS = "\u200e\u200f\u061c"
+
+
+def revealed(text: str, *, shown: bool, found: dict[str, int]) -> str:
+    """The text without characters that take no place, or with their names in brackets; what belongs to its neighbours stays.
+
+    Beside the rules above, one variation selector behind another character stays, and a direction mark beside a letter that is written from
+    right to left. Other control characters are left alone: programs write escape sequences into their output.
+    """
+
+    def judged(match: re.Match[str]) -> str:
+        if len(match[0]) == 1 and _is_written(text, match.start()):
+            return match[0]
+        found["hidden-character"] = found.get("hidden-character", 0) + len(match[0])
+        return "".join([f"[U+{ord(char):04X}]" for char in match[0]]) if shown else ""
+
+    return _INVISIBLE.sub(judged, text)
+
+
+def _is_written(text: str, at: int) -> bool:
+    char, before, after = text[at], text[at - 1 : at], text[at + 1 : at + 2]
+    if _SELECTORS.match(char):
+        return before != "" and not _is_selector(before) and (char <= "\ufe0f" or category(before) == "Lo")
+    if char in _MARKS:
+        return any(bidirectional(one) in {"R", "AL"} for one in (before, after) if one)
+    return _belongs(text, at)
 
 
 def _belongs(text: str, at: int) -> bool:

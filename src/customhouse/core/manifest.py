@@ -12,6 +12,8 @@ import msgspec
 
 from customhouse.core.canonical import canonical_json
 
+from customhouse.core.screening import Screening
+
 
 class Effect(enum.Enum):
     """The reviewed effect of a tool. An annotation of the server itself is a hint for the reviewer, never a decision."""
@@ -187,6 +189,8 @@ class ServerDefinition(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     bridges: bool = True
     """Clients of the other era may be asked for input by this server: a call waits for them while they are asked, within the settings
     `bridges`. Off: the server is told that such clients can be asked nothing."""
+    screening: Screening = Screening()
+    """What is looked for in the words of the server before they leave."""
     waivers: tuple[Waiver, ...] = ()
     """Rules set aside for this server; they show in every listing."""
 

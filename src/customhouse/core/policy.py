@@ -20,6 +20,7 @@ from typing import Any, Final, Generic, TypeVar
 import cedarpy
 import msgspec
 
+from customhouse.core.flow import CLEAN, as_context
 from customhouse.core.identity import Caller, known
 from customhouse.core.policyarguments import project
 from customhouse.core.policycheck import check
@@ -69,6 +70,7 @@ AFTER_ALL: Final = 2**53
 MAX_WOULD: Final = 500
 """Characters of what a dry run would have decided."""
 UNKNOWN_ARGUMENTS: Final = {"__extn": {"fn": "unknown", "arg": "arguments"}}
+UNKNOWN_FLOW: Final = {"__extn": {"fn": "unknown", "arg": "flow"}}
 NEAREST: Final = 5
 """Rules that an explanation of a default deny names at most."""
 
@@ -262,13 +264,15 @@ class Policy:
         """How many ends of grants have passed: what is visible and decided apart from arguments changes with it alone."""
         return bisect.bisect_right(self._ends, now)
 
-    def decide(self, caller: Caller, ref: ActionRef, arguments: Mapping[str, Any], portal: str, now: float = AFTER_ALL) -> Decision:
+    def decide(
+        self, caller: Caller, ref: ActionRef, arguments: Mapping[str, Any], portal: str, now: float = AFTER_ALL, taint: int = CLEAN
+    ) -> Decision:
         """Whether the call is permitted. `arguments` are valid by the pinned schema; a prompt's or resource's are not looked at. `now` is
-        in Unix seconds."""
+        in Unix seconds, `taint` what the conversation has read."""
         if not self._holds_from <= now < self._holds_until:
             self._enter_epoch(now)
         kept = self._decisions.get((caller.context_digest, ref))
-        return kept if kept is not None else self._decide(_identified(caller), ref, arguments, portal, now)
+        return kept if kept is not None else self._decide(_identified(caller), ref, arguments, portal, now, taint)
 
     def visible(self, caller: Caller, ref: ActionRef, now: float = AFTER_ALL) -> bool:
         """Whether some call could be permitted: false only if none can."""
@@ -278,9 +282,11 @@ class Policy:
         kept = self._visible.get(key)
         return kept if kept is not None else self._look(_identified(caller), ref, now)
 
-    def would(self, caller: Caller, ref: ActionRef, arguments: Mapping[str, Any], portal: str, now: float, decided: Decision) -> str:
+    def would(
+        self, caller: Caller, ref: ActionRef, arguments: Mapping[str, Any], portal: str, now: float, decided: Decision, taint: int = CLEAN
+    ) -> str:
         """What the rules of dry runs would have made of the call, such as `deny:rule-id`; empty if the same. Bounded."""
-        other = decided if self.beside is None else self.beside.decide(caller, ref, arguments, portal, now)
+        other = decided if self.beside is None else self.beside.decide(caller, ref, arguments, portal, now, taint)
         if (other.permitted, other.approval) == (decided.permitted, decided.approval):
             return ""
         return f"{_word(other)}:{','.join(other.reasons)}"[:MAX_WOULD]
@@ -292,7 +298,7 @@ class Policy:
             entities = self._offered_entities(ref).with_added_json_str(caller_entities(caller, unknown_scopes=True))
         except ValueError as unfit:
             return Decision(False, errors=(str(unfit),))
-        context = {"portal": portal, "now": int(now), "arguments": UNKNOWN_ARGUMENTS}
+        context = {"portal": portal, "now": int(now), "arguments": UNKNOWN_ARGUMENTS, "flow": UNKNOWN_FLOW}
         request = {name: _as_cedar_text(uid) for name, uid in _request(ground).items()}
         preview = cedarpy.is_authorized_partial({**request, "context": context}, ground.slice.handle, entities)
         if preview.decision is cedarpy.Decision.NoDecision:
@@ -302,12 +308,14 @@ class Policy:
             return None
         return Decision(permitted, reasons, approval=_approval(ground.slice, reasons) if permitted else "")
 
-    def explain(self, caller: Caller, ref: ActionRef, arguments: Mapping[str, Any], portal: str, now: float = AFTER_ALL) -> Explanation:
+    def explain(
+        self, caller: Caller, ref: ActionRef, arguments: Mapping[str, Any], portal: str, now: float = AFTER_ALL, taint: int = CLEAN
+    ) -> Explanation:
         """The decision with the rules behind it; for a default deny, the permits that came closest."""
-        decision = self.decide(caller, ref, arguments, portal, now)
+        decision = self.decide(caller, ref, arguments, portal, now, taint)
         rules = tuple(self._by_id[reason] for reason in decision.reasons)
         near = () if rules or decision.errors else tuple(itertools.islice(self._near(caller, ref, now), NEAREST))
-        return Explanation(decision, _summary(decision), rules, near, self.would(caller, ref, arguments, portal, now, decision))
+        return Explanation(decision, _summary(decision), rules, near, self.would(caller, ref, arguments, portal, now, decision, taint))
 
     def _enter_epoch(self, now: float) -> None:
         """Forget what held between two other ends of grants."""
@@ -317,12 +325,12 @@ class Policy:
         self._decisions.clear()
         self._visible.clear()
 
-    def _decide(self, caller: Caller, ref: ActionRef, arguments: Mapping[str, Any], portal: str, now: float) -> Decision:
+    def _decide(self, caller: Caller, ref: ActionRef, arguments: Mapping[str, Any], portal: str, now: float, taint: int) -> Decision:
         try:
             ground = self._ground(caller, ref)
             if not ground.slice.reads_context:
                 return self._decisions.keep((caller.context_digest, ref), _judge(ground, {"now": int(now)}, None))
-            return _judge(ground, _context(ref, arguments, portal, now), self._schema_of(ref.server))
+            return _judge(ground, _context(ref, arguments, portal, now, taint), self._schema_of(ref.server))
         except ValueError as unfit:
             return Decision(False, errors=(f"{ref.action[1]} cannot be judged: {unfit}",))
 
@@ -481,8 +489,8 @@ def _policy_set(policies: Mapping[str, Any]) -> cedarpy.PolicySet:
     return cedarpy.PolicySet.from_json_str(json.dumps({"templates": {}, "staticPolicies": policies, "templateLinks": []}))
 
 
-def _context(ref: ActionRef, arguments: Mapping[str, Any], portal: str, now: float) -> dict[str, Any]:
-    context: dict[str, Any] = {"portal": portal, "now": int(now)}
+def _context(ref: ActionRef, arguments: Mapping[str, Any], portal: str, now: float, taint: int) -> dict[str, Any]:
+    context: dict[str, Any] = {"portal": portal, "now": int(now), "flow": as_context(taint)}
     return context if ref.arguments is None else {**context, "arguments": project(ref.arguments, arguments)}
 
 

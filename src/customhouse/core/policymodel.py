@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import msgspec
 
+from customhouse.core.flow import WORDS
 from customhouse.core.identity import Caller
 from customhouse.core.manifest import Data, Effect, Pin, ServerDefinition, ToolReview
 from customhouse.core.policyarguments import ArgumentType, arguments_type, as_cedar
@@ -196,7 +197,7 @@ def cedar_schema(refs: Iterable[ActionRef]) -> dict[str, Any]:
 
 
 def _action(resource_type: str, effect: str, arguments: ArgumentType | None) -> dict[str, Any]:
-    attributes: dict[str, Any] = {"portal": {"type": "String", "required": True}, "now": {"type": "Long", "required": True}}
+    attributes: dict[str, Any] = {"portal": {"type": "String", "required": True}, "now": {"type": "Long", "required": True}, "flow": _FLOW}
     if arguments is not None:
         attributes["arguments"] = {**as_cedar(arguments), "required": True}
     applies_to = {
@@ -215,6 +216,8 @@ _OPTIONAL_STRING: Final = {"type": "String", "required": False}
 _STRINGS: Final = {"type": "Set", "element": {"type": "String"}, "required": True}
 _BOOLEAN: Final = {"type": "Boolean", "required": True}
 _LABELS: Final = {"data": {"type": "String", "required": True}, "idempotent": _BOOLEAN, "untrusted": _BOOLEAN, "sink": _BOOLEAN}
+_FLOW: Final = {"type": "Record", "attributes": dict.fromkeys(WORDS, _BOOLEAN), "required": True}
+"""What the conversation has read; see `flow.py`."""
 _OFFERED: Final = {"memberOfTypes": ["Server"], "shape": _record("tenant", "server", "name")}
 _ENTITY_TYPES: Final[Mapping[str, Any]] = {
     "Tenant": {},

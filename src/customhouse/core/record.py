@@ -60,6 +60,8 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """The id of the request for an approval that the call made, met or used."""
     approved_by: str = ""
     """Who approved it (`tenant/person`, several joined by commas); in a record of a verdict, whose verdict it is."""
+    taint: tuple[str, ...] = ()
+    """What the conversation had read when policy refused the call or asked for an approval: `untrusted`, `private`, `confidential`."""
     outcome: str = ""
     """`answered`, `tool_error`, `listed`, `accepted`, `listened`, `input_required`, `task`, `cancelled`, `caller_left`, `unknown`, or the
     name of a refusal. Of an `approval`: `asked`, `approved`, `denied`, `expired`."""

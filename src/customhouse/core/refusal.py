@@ -205,6 +205,14 @@ class Reason(enum.Enum):
         "The policy could not be evaluated, so the call is refused.",
         "Tell the operator; `customhouse policy explain` shows the rule.",
     )
+    CANARY_FOUND = Row(
+        Fault.CALLER,
+        False,
+        1403,
+        200,
+        "The arguments carry a marker that must not leave.",
+        "Find out what made the call: the marker was planted where nobody should read it.",
+    )
     APPROVAL_NEEDED = Row(
         Fault.CALLER,
         True,
@@ -325,6 +333,14 @@ class Reason(enum.Enum):
         200,
         "The address of the server is in a network that the gateway does not connect to.",
         "List the network in the server definition.",
+    )
+    OUTPUT_INVALID = Row(
+        Fault.UPSTREAM,
+        False,
+        1502,
+        200,
+        "The result is not what the tool's approved output schema declares, so it is withheld.",
+        "A write may have happened: check before you repeat it. Tell the owner of the server.",
     )
     RESULT_TOO_LARGE = Row(Fault.UPSTREAM, False, 1413, 200, "The answer of the server is larger than allowed.", "Ask for less.")
     GATEWAY_BROKE = Row(Fault.GATEWAY, False, -32603, 500, "The gateway failed to handle this request.", "Tell the operator the trace id.")

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from customhouse.core.canaries import NO_CANARIES, Canaries
 from customhouse.core.catalogue import Endpoint
 from customhouse.core.identity import Caller
 from customhouse.core.listing import greeting, listed
@@ -78,6 +79,8 @@ class Exchange:
     conversations: Conversations
     task_ids: TaskIds
     approving: Approving
+    canaries: Canaries = NO_CANARIES
+    """Markers that no argument may carry."""
 
     def __post_init__(self) -> None:
         self._peers = self.conversations.peers
@@ -92,6 +95,8 @@ class Exchange:
             self._challenge,
             self.task_ids,
             self.approving,
+            self.rounds.leaving,
+            self.canaries,
         )
         tasking = Tasking(relay, self.task_ids)
         self.listening = Listening(self.live, relay, self.admission, self.conversations, self.clock)

@@ -11,7 +11,9 @@ from typing import Any
 
 import msgspec
 
+from customhouse.core.canaries import Canaries
 from customhouse.core.catalogue import Endpoint, Entry, Resource, Tool
+from customhouse.core.flow import words_of
 from customhouse.core.manifest import Era
 from customhouse.core.permit import Permit, permit
 from customhouse.core.policy import Decision
@@ -28,6 +30,7 @@ from customhouse.gateway.admission import Admission
 from customhouse.gateway.approving import Approving
 from customhouse.gateway.arrival import Arrival
 from customhouse.gateway.call import JSON, Answer, Call, encode
+from customhouse.gateway.leaving import Leaving, check_output
 from customhouse.gateway.live import Live
 from customhouse.gateway.passing import Passing
 from customhouse.gateway.rounds import Rounds, Wanted, may_ask
@@ -72,6 +75,8 @@ class Relay:
     challenge: Challenge
     task_ids: TaskIds
     approving: Approving
+    leaving: Leaving
+    canaries: Canaries
 
     async def call_tool(self, call: Call) -> Answer | None:
         params = call.message.params
@@ -175,7 +180,10 @@ class Relay:
             raise Refused(Reason.DRIFTED)
 
     def _digest(self, call: Call, arguments: object) -> None:
-        call.trail.argument_digest = blake2b(_canonical(arguments), digest_size=32, key=self.argument_key).hexdigest()
+        canonical = _canonical(arguments)
+        call.trail.argument_digest = blake2b(canonical, digest_size=32, key=self.argument_key).hexdigest()
+        if canary := self.canaries.found(canonical):
+            raise Refused(Reason.CANARY_FOUND, note=f"canary {canary}")
 
     def _admit(self, call: Call, entry: Entry, arguments: Mapping[str, Any]) -> Permit:
         """The decision and the permit, for a request that is too small to ask a person about."""
@@ -187,12 +195,14 @@ class Relay:
     def _decide(self, call: Call, entry: Entry, arguments: Mapping[str, Any]) -> Decision:
         """Policy, then scopes. Raises `Refused` for a no; a yes may still ask for an approval."""
         trail, policy = call.trail, call.view.policy
-        now = self.clock.now()
-        decision = policy.decide(call.caller, entry.action, arguments, call.endpoint.portal, now)
+        now, taint = self.clock.now(), self.leaving.taints.of(call.caller.principal)
+        decision = policy.decide(call.caller, entry.action, arguments, call.endpoint.portal, now, taint)
         if policy.beside is not None:
-            trail.would = policy.would(call.caller, entry.action, arguments, call.endpoint.portal, now, decision)
+            trail.would = policy.would(call.caller, entry.action, arguments, call.endpoint.portal, now, decision, taint)
         trail.policy_digest, trail.reasons = policy.digest, decision.reasons
         trail.decision = "permit" if decision.permitted else "deny"
+        if not decision.permitted or decision.approval:
+            trail.taint = words_of(taint)
         if decision.errors:
             trail.decision = "deny"
             raise Refused(Reason.POLICY_BROKE, note="; ".join(decision.errors)[:500])
@@ -260,7 +270,7 @@ class Relay:
             )
             began = self.clock.monotonic()
             try:
-                answered = await self.rounds.ask(call, entry, granted, ask, Passing(call, least))
+                answered = await self.rounds.ask(call, entry, granted, ask, Passing(call, entry, least, self.leaving))
             finally:
                 trail.upstream_us = int((self.clock.monotonic() - began) * 1e6)
         except asyncio.CancelledError:
@@ -290,8 +300,9 @@ class Relay:
         elif "taskId" in members and members.get("resultType") == IS_TASK:
             return self._begun(call, entry, members)
         result, is_error = relayed(members, message.era, message.method, info)
+        check_output(entry, answered.result or {}, server)
         trail.outcome = "tool_error" if is_error else "answered"
-        return Answer(200, JSON, encode({"jsonrpc": "2.0", "id": message.id, "result": result}))
+        return Answer(200, JSON, self.leaving.result(call, entry, result))
 
     def _begun(self, call: Call, entry: Entry, members: Mapping[str, msgspec.Raw]) -> Answer:
         """A call that became a task, under an id of the gateway's own."""
@@ -305,7 +316,7 @@ class Relay:
         if wanted is not None:
             told["inputRequests"] = wanted
         call.trail.outcome = "task"
-        return Answer(200, JSON, answer_bytes(call.message.id, encode(told)))
+        return Answer(200, JSON, self.leaving.result(call, entry, told))
 
     def _least_level(self, call: Call) -> str:
         """The least severity of log messages to pass on; empty for none. A modern client gets only what it asked for in this request."""
@@ -322,7 +333,8 @@ class Relay:
             raise Refused(Reason.UPSTREAM_BROKE_PROTOCOL, note=f"error {error['code']} for the gateway's own request")
         call.trail.outcome = "server_error"
         call.trail.note = f"server error {error['code']}"
-        return Answer(status, JSON, encode({"jsonrpc": "2.0", "id": call.message.id, "error": translated}))
+        shown = self.leaving.value(call, entry, translated)
+        return Answer(status, JSON, encode({"jsonrpc": "2.0", "id": call.message.id, "error": shown}))
 
 
 def travelling(params: Mapping[str, Any], own: dict[str, Any]) -> dict[str, Any]:

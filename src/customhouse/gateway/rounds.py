@@ -44,6 +44,7 @@ from customhouse.core.protocol.translation import URL_ELICITATION_REQUIRED
 from customhouse.core.refusal import Reason, Refused
 from customhouse.gateway.bridging import BridgedCall, Finished, declined
 from customhouse.gateway.call import Call
+from customhouse.gateway.leaving import Leaving
 from customhouse.gateway.parking import Parking
 from customhouse.gateway.passing import Passing
 from customhouse.gateway.questions import Questions
@@ -105,6 +106,7 @@ class Rounds:
     replica: str
     """The name of this process among those that could hold a call."""
     new_id: Callable[[], str]
+    leaving: Leaving
     _passed: "weakref.WeakKeyDictionary[Bridged, BridgedPassing]" = field(default_factory=weakref.WeakKeyDictionary)
 
     def ask(self, call: Call, entry: Entry, granted: Permit, ask: Ask, passing: Passing) -> Coroutine[Any, Any, UpstreamAnswer | Wanted]:
@@ -155,7 +157,7 @@ class Rounds:
         if call.session is None:
             raise Refused(Reason.INPUT_NOT_GIVEN)
         declared_by = call.session.capabilities
-        asked = self._named(translated_question(question, server, call.revision, declared_by, self.new_id()), entry)
+        asked = self._named(call, translated_question(question, server, call.revision, declared_by, self.new_id()), entry)
         return await self.questions.put(call.session.key, call.reply, asked.method, asked.params, self.limits.answer_timeout_seconds)
 
     # A modern client
@@ -249,13 +251,15 @@ class Rounds:
         return {key: self._asked(call, entry, question, call.revision, declared_by) for key, question in questions.items()}
 
     def _asked(self, call: Call, entry: Entry, question: Question, server: str, declared_by: Mapping[str, Any]) -> Question:
-        return self._named(translated_question(question, server, call.revision, declared_by, ""), entry)
+        return self._named(call, translated_question(question, server, call.revision, declared_by, ""), entry)
 
-    def _named(self, question: Question, entry: Entry) -> Question:
-        """A person who is shown a page learns whose it is (2026-07-28, client/elicitation, Safe URL Handling)."""
-        if question.method != elicitation.METHOD or question.params.get("mode") != "url":
-            return question
-        return Question(question.method, elicitation.naming(question.params, entry.server.name))
+    def _named(self, call: Call, question: Question, entry: Entry) -> Question:
+        """The question as it leaves, screened. A person who is shown a page learns whose it is (2026-07-28, client/elicitation, Safe URL
+        Handling); its address stays what it is, since it would lead nowhere otherwise."""
+        params = self.leaving.value(call, entry, question.params)
+        if question.method != elicitation.METHOD or params.get("mode") != "url":
+            return Question(question.method, params)
+        return Question(question.method, elicitation.naming({**params, "url": question.params["url"]}, entry.server.name))
 
     def _sealed(self, call: Call, waits: ServersOwn | Parked, rounds: int, bound: bytes) -> str:
         return self.states.seal(waits, rounds, self.clock.now() + self.limits.answer_timeout_seconds, bound, call.approved)

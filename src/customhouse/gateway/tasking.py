@@ -13,13 +13,13 @@ import msgspec
 
 from customhouse.core.catalogue import Entry
 from customhouse.core.protocol.capabilities import TASKS, declared
-from customhouse.core.protocol.results import answer_bytes
 from customhouse.core.protocol.revisions import ERA_NAMES, META_CAPABILITIES
 from customhouse.core.protocol.taskid import Task, arguments_of
 from customhouse.core.protocol.tasks import refuse_tasks_across, relayed_about_task
 from customhouse.core.refusal import Reason, Refused
 from customhouse.core.sealing import Seal
-from customhouse.gateway.call import JSON, Answer, Call, encode
+from customhouse.gateway.call import JSON, Answer, Call
+from customhouse.gateway.leaving import check_output
 from customhouse.gateway.relay import Relay, travelling
 from customhouse.gateway.rounds import Wanted
 from customhouse.gateway.taskids import TaskIds
@@ -74,5 +74,7 @@ class Tasking:
         wanted: dict[str, Any] | None = self.relay.rounds.wanted_by_task(call, entry, members)
         given = str(message.params["taskId"])
         result = relayed_about_task(members, message.method, task.server_id, given, wanted, call.view.server_info)
+        if "result" in members and type(inlined := msgspec.json.decode(members["result"], type=dict[str, msgspec.Raw])) is dict:
+            check_output(entry, inlined, server)
         trail.outcome = "answered"
-        return Answer(200, JSON, answer_bytes(message.id, encode(result)))
+        return Answer(200, JSON, self.relay.leaving.result(call, entry, result))
