@@ -312,13 +312,12 @@ def program_starter(loaded: Loaded, known: Secrets, sandboxes: Sandboxes) -> Cal
     return start
 
 
-def read_canaries(loaded: Loaded, environ: Mapping[str, str]) -> Canaries:
-    """The markers that no argument may carry. Raises `LookupError` where they cannot be read, `ValueError` for one that is none."""
-    reference = loaded.settings.screening.canaries
-    if not reference:
+def read_canaries(loaded: Loaded) -> Canaries:
+    """The markers that no argument may carry. Raises `OSError` where they cannot be read, `ValueError` for one that is none."""
+    file = loaded.settings.screening.canaries_file
+    if not file:
         return NO_CANARIES
-    lines = ReferencedSecrets(loaded.directory, environ).read(reference).splitlines()
-    return Canaries(line.strip() for line in lines if line.strip())
+    return Canaries(line.strip() for line in loaded.path(file).read_text("utf-8").splitlines() if line.strip())
 
 
 def build_rounds(bridges: Bridges, flow: Flow, upstreams: Upstreams, sealer: Sealer, clock: Clock, new_id: Callable[[], str]) -> Rounds:
@@ -446,7 +445,7 @@ class Gateway:
             conversations=self._conversations,
             task_ids=TaskIds(self._sealer),
             approving=self._approving,
-            canaries=read_canaries(deployment.loaded, environ),
+            canaries=read_canaries(deployment.loaded),
         )
         self._listening = exchange.listening
         self.changes.on_updated.append(self._listening.updated)

@@ -258,6 +258,38 @@ GROUPS: Final[Mapping[str, Mapping[str, Case]]] = {
         "CVE-2026-55887": Case("docker/mcp-gateway", "a label of an image added arguments", "", SANDBOX),
         "GHSA-qg2g-g9w3-m5h8": Case("ToolHive", "an isolated server reached the host's loopback", "", SANDBOX),
     },
+    "What results carry, and what arguments take out": {
+        "GitHub MCP 2025-05-26": Case(
+            "GitHub MCP server",
+            "an issue that strangers wrote made an agent copy private repositories into a public one (Invariant Labs)",
+            "A rule over what a conversation has read denies the sink, whatever session, token or trace the client begins anew.",
+        ),
+        "CVE-2025-32711": Case(
+            "Microsoft 365 Copilot",
+            "a mail made an assistant show an image whose address carried out what it had read",
+            "An image or a link of a host that is not listed cannot be fetched or followed, in results and in what comes before them.",
+        ),
+        "WhatsApp MCP 2025-04-07": Case(
+            "WhatsApp MCP server",
+            "messages left in an argument, behind so much white space that nobody saw them (Invariant Labs)",
+            "A planted marker ends the call, behind any white space and in base64 too.",
+        ),
+        "OWASP MCP01": Case(
+            "MCP servers",
+            "results carried keys and tokens to the model and its logs",
+            "Secrets in results, structured content, errors and messages are replaced before they leave.",
+        ),
+        "AISVS 10.4.1": Case(
+            "MCP servers",
+            "results were not what the tool declared",
+            "A result that does not fit the pinned output schema is withheld; a schema that points elsewhere is never fetched.",
+        ),
+        "AISVS 10.4.2": Case(
+            "MCP servers",
+            "results held text that a person does not see, or links that run a script",
+            "Characters without a place of their own are removed; scripts in links are written so that nothing runs.",
+        ),
+    },
     "Addresses": {
         "CVE-2026-44430": Case(
             "MCP Registry",

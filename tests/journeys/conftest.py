@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import httpx2
@@ -94,7 +94,7 @@ class Notes(Running):
 class Gateway(Running):
     """`customhouse serve` for a copy of the quickstart in `directory`."""
 
-    def __init__(self, directory: Path, notes: Notes) -> None:
+    def __init__(self, directory: Path, notes: Notes, settings: Mapping[str, str] | None = None) -> None:
         self.directory = directory
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -103,6 +103,7 @@ class Gateway(Running):
             **inherited,
             "NOTES_TOKEN": notes.token,
             "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT / "src"), os.environ.get("PYTHONPATH")))),
+            **(settings or {}),
         }
         _deploy(directory, self.port, notes.url)
         if not (directory / "servers" / "notes.pin.json").exists():

@@ -199,9 +199,9 @@ known count as having read what was forgotten."""
 class Screening(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is looked for in every call, whatever its server. What is looked for in a server's words stands in its definition."""
 
-    canaries: str = ""
-    """`env:NAME` or `file:PATH` of markers, one a line, that no argument of a call may carry: planted in data that nobody should read. \
-Each has 12 to 256 letters, digits, hyphens and underscores. Empty: none."""
+    canaries_file: str = ""
+    """File of markers, one a line, that no argument of a call may carry: planted in data that nobody should read. Each has 12 to 256 \
+letters, digits, hyphens and underscores. A relative path counts from the deployment directory. Empty: none."""
 
 
 class LedgerLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -81,7 +81,7 @@ class Tool:
             frozenset(review.scopes),
             revision,
             taint_of(review),
-            DeferredSchema(definition["outputSchema"]) if server.screening.output == "enforce" and "outputSchema" in definition else None,
+            _output_of(definition) if server.screening.output == "enforce" else None,
             screen_of(server.screening),
         )
         self._schema: Schema | None = None
@@ -104,6 +104,13 @@ class Tool:
         if self._parameters is None:
             self._parameters = header_parameters(self.definition["inputSchema"])
         return self._parameters
+
+
+def _output_of(definition: Mapping[str, Any]) -> DeferredSchema | None:
+    declared = definition.get("outputSchema")
+    if type(declared) is bool:  # JSON Schema 2020-12, 4.3.2: everything, or nothing
+        declared = {} if declared else {"not": {}}
+    return None if declared is None else DeferredSchema(declared)
 
 
 @dataclass(frozen=True, slots=True)
