@@ -1,7 +1,11 @@
 """Made-up secrets of every kind, put together here so that no scanner of repositories takes them for real ones, and ordinary texts."""
 
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Callable, Mapping
 from typing import Final
+
+import msgspec
 
 _MIXED = "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8s9T0u1V2w3X4y5Z6"
 
@@ -68,9 +72,21 @@ ORDINARY: Final = (
     "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE----- and -----BEGIN PUBLIC KEY-----",
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk",
     "def check(token: str, password: str = '') -> bool: return verify(token=token, password=password)",
+    "private_key = rust_openssl.hpke.MLKEM768X25519PrivateKey; password = base64.b64encode(raw); secret=self.kms2_backend.key",
     "api_key = os.environ['OPENAI_API_KEY']; secret = config.get('app.secret.value')",
     "The hf_hub_download function of hugging face; gho_st in the shell; ya29 is a prefix; eyJ begins a JWT.",
     "Flight LH1234 departs 12:45, gate B22; booking token: see the mail. Passwort: siehe Tresor.",
     "password_hash_algorithm: argon2id; password-reset: /account/password/reset; token=none",
 )
 """Texts in which nothing is secret, though much looks like it."""
+
+ENCODERS: Final[tuple[Callable[[object], bytes], ...]] = (
+    lambda value: json.dumps(value).encode(),
+    lambda value: json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"),
+    lambda value: json.dumps(value, indent=2).encode(),
+    msgspec.json.encode,
+    lambda value: json.dumps(value).replace("/", "\\/").encode(),
+    lambda value: json.dumps(json.dumps(value)).encode(),
+    lambda value: re.sub("[:=&<>'@]", lambda char: f"\\u{ord(char[0]):04x}", json.dumps(json.dumps(value))).encode(),
+)
+"""Ways to write JSON: everything in ASCII, as it is, indented, slashes escaped, JSON within JSON, and as for a page of HTML."""

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from customhouse.core.schemas import DeferredSchema
 from customhouse.core.screening import NOT_SCREENED, Screen, Screening, output_problems, screen_of
-from tests.core.secrets import ORDINARY, SECRETS
+from tests.core.secrets import ENCODERS, IN_CONTEXT, ORDINARY, SECRETS
 
 DEFAULT = Screen(Screening())
 STRICT = Screen(Screening(links=("docs.example.org",), images=()))
@@ -39,6 +40,25 @@ def test_what_is_not_suspected_would_not_have_changed(value: Any, ascii_only: bo
         return
     if not suspected:
         assert DEFAULT.screened(raw, {}) == raw
+
+
+LURES = st.sampled_from(
+    [
+        *("[x](javascript:a)", "<a href='java\tscript:a'>", "<a href='jav\nascrip\rt:a'>", "[x](&#106;avascript:a)", "data:text/html,x"),
+        *("![a](https://evil.example/x)", "<img src='//evil.example'>", "https://evil.example", "[1]: http://evil.example/x", "url(//a.b)"),
+        *("a\u202eb", "\u200b", "x\ufe01\ufe02", "\U000e0041", "\u2764\ufe0f", "\x00", "\u0009", *SECRETS.values(), *ORDINARY),
+        *(text.format(secret) for _, text, secret in IN_CONTEXT),
+    ]
+)
+
+
+@given(
+    st.lists(st.one_of(LURES, st.text(max_size=8)), max_size=4).map("".join), st.sampled_from(ENCODERS), st.sampled_from([DEFAULT, STRICT])
+)
+def test_nothing_that_a_rule_changes_is_overlooked_in_undecoded_json(text: str, encode: Callable[[object], bytes], screen: Screen) -> None:
+    raw = encode({"password": text, "b": [text]})
+    if not screen.suspects(raw):
+        assert screen.screened(raw, {}) == raw
 
 
 @given(VALUES)

@@ -53,9 +53,11 @@ def hidden_in(value: Any) -> Iterator[tuple[str, str]]:
 INVISIBLE_SIGNS = (
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0\U000e0000-\U000e0fff]",
     "[\ufe00-\ufe0f]{2}",
+)
+INVISIBLE_ESCAPES = (
     r"\\u(?i:00ad|034f|061c|115f|1160|17b[45]|180[b-f]|200[b-f]|202[a-e]|206[0-9a-f]|3164|feff|ffa0|db40|fe0[0-9a-f]\\ufe0)",
 )
-"""In undecoded JSON, in the syntax of Rust's `regex`: what `revealed` may change."""
+"""In undecoded JSON, in the syntax of Rust's `regex`: what `revealed` may change, as it is and as an escape."""
 _ONE = INVISIBLE_SIGNS[0][:-1] + "\ufe00-\ufe0f]"
 _INVISIBLE = re.compile(f"{_ONE}{{3,}}+|{_ONE}")
 """Three in a row are never part of what people write; an emoji sequence has two."""

@@ -15,10 +15,11 @@ from typing import Final
 
 from customhouse.core.scanning import Signs
 
+_LETTER_REFERENCE = r"#(?:0*(?:9|1[03]|58|6[5-9]|[7-9][0-9]|1[0-2][0-9])|[xX]0*(?:9|[aAdD]|3[aA]|[4-7][0-9a-fA-F]))|colon;|Tab;|NewLine;"
 ACTIVE_SIGNS: Final = (
-    r"(?i:j\s?a\s?v\s?a\s?s\s?c\s?r\s?i\s?p\s?t|vbscript)\s?:",
-    r"(?i:data:\s?(?:text|application|image\\?/svg))",
-    r"(?i:&(?:#|colon;|tab;|newline;))",
+    r"[iI](?:\\[tnr])?[pP](?:\\[tnr])?[tT](?:\\[tnr]| )?:",
+    r"[tT][aA]:(?:\\[tnr]| )?(?i:text|application|image\\?/svg)",
+    f"&(?:{_LETTER_REFERENCE})",
 )
 ADDRESS_SIGNS: Final = ("(?i:(?:http|ftp|ws)s?:)", r"[/\\]{2,16}[0-9A-Za-z]")
 IMAGE_SIGNS: Final = (
@@ -29,13 +30,13 @@ IMAGE_SIGNS: Final = (
 )
 
 _ACTIVE = re.compile(
-    r"(?P<scheme>(?<![A-Za-z0-9_])(?:j\s?a\s?v\s?a\s?s\s?c\s?r\s?i\s?p\s?t|vbscript|"
+    r"(?P<scheme>(?<![A-Za-z0-9_])(?:j[\t\n\r]?a[\t\n\r]?v[\t\n\r]?a[\t\n\r]?s[\t\n\r]?c[\t\n\r]?r[\t\n\r]?i[\t\n\r]?p[\t\n\r]?t|vbscript|"
     r"data(?=:\s?(?:text/(?:html|xml|javascript)|application/(?:xhtml|xml|javascript|ecmascript)|image/svg))))\s?:(?=\s{0,8}\S)",
     re.IGNORECASE,
 )
 _DISGUISED_SCHEME = re.compile(
     r"(?P<before>(?:\]\(\s{0,8}<?|\b(?:href|src|action|formaction|data)\s{0,8}=\s{0,8}[\"']?\s{0,8})[^\s\"'<>)/?&]{0,40})"
-    r"&(?=#|colon;|tab;|newline;)",
+    rf"&(?={_LETTER_REFERENCE})",
     re.IGNORECASE,
 )
 """A character reference in the scheme of a target: readers of Markdown and HTML decode it."""

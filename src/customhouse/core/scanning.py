@@ -1,8 +1,12 @@
 """Whether a text has any of many signs in it, told in one pass whose time is linear in the text.
 
 The engine is the one that matches the patterns of schemas: Rust's `regex`, reached through a schema with nothing but a `pattern`, since no
-other library of the gateway has one. It says whether, not where. Measured with timeit on CPython 3.11, 2-core Linux VM, for 60 signs at
-once: 1 us for 500 bytes, 2 ms for 1 MB; Python's own `re` takes 17 to 50 us for the 500 bytes.
+other library of the gateway has one. It says whether, not where.
+
+It is fast where every sign of a set begins with one of few literals, which are then looked for many at once: no `(?i)`, no class of many
+characters in front, no optional beginning, and no literal of two bytes beside many of four. Measured with timeit on CPython 3.11, 2-core
+Linux VM: the signs of all detectors take 0.3 us for 500 bytes and 4 us for 64 KB. One sign that begins otherwise makes that 110 us for the
+64 KB, and Python's own `re` takes 17 to 50 us for the 500 bytes.
 """
 
 from collections.abc import Iterable

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from customhouse.core.hidden import INVISIBLE_SIGNS, revealed
+from customhouse.core.hidden import INVISIBLE_ESCAPES, INVISIBLE_SIGNS, revealed
 from customhouse.core.links import Addresses
 from customhouse.core.redaction import MIN_RANDOM_CHARACTERS, Redactor, names_secret
 from customhouse.core.scanning import Signs
@@ -44,8 +44,8 @@ since most tools cite whatever they find."""
 _LITERAL: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _MEMBER: Final = re.compile(r'"([^"\\]{1,80})"\s{0,80}:\s?$')
 _IS_NAME: Final = re.compile(r"\s*+:")
-_ESCAPED_TEXT: Final = r"\\u00[2-7]"
-"""A printable ASCII character that an encoder wrote as an escape: nothing can be told before it is decoded."""
+_ESCAPED_TEXT: Final = r"\\u00[0-7]"
+"""An ASCII character that an encoder wrote as an escape: nothing can be told before it is decoded."""
 
 _decoded = json.JSONDecoder(strict=False).decode
 
@@ -53,22 +53,23 @@ _decoded = json.JSONDecoder(strict=False).decode
 class Screen:
     """The compiled rules for one server. Holds nothing of what it looked at."""
 
-    __slots__ = ("_addresses", "_redactor", "_signs", "rules")
+    __slots__ = ("_addresses", "_invisible", "_markup", "_redactor", "_secrets", "rules")
 
     def __init__(self, rules: Screening) -> None:
         self.rules = rules
         self._redactor = Redactor(rules.permitted) if rules.secrets == "redact" else None
         self._addresses = Addresses(rules.links, rules.images)
-        signs = [_ESCAPED_TEXT, *self._addresses.signs]
-        if self._redactor is not None:
-            signs += self._redactor.signs
-        if rules.hidden != "pass":
-            signs += INVISIBLE_SIGNS
-        self._signs = Signs(signs)
+        strips = rules.hidden != "pass"
+        self._secrets = Signs(self._redactor.signs if self._redactor is not None else ())
+        self._markup = Signs([_ESCAPED_TEXT, *self._addresses.signs, *(INVISIBLE_ESCAPES if strips else ())])
+        self._invisible = Signs(INVISIBLE_SIGNS if strips else ())
 
     def suspects(self, raw: bytes | bytearray | memoryview) -> bool:
         """Whether undecoded JSON may hold anything that would change. Raises `UnicodeDecodeError`."""
-        return self._signs.found(str(raw, "utf-8"))
+        return self._shows(str(raw, "utf-8"))
+
+    def _shows(self, text: str) -> bool:
+        return self._secrets.found(text) or self._markup.found(text) or (not text.isascii() and self._invisible.found(text))
 
     def screened(self, raw: bytes, found: dict[str, int]) -> bytes:
         """JSON with its strings screened; `found` counts what was found, by name. Raises `ValueError` for what is not JSON."""
@@ -79,7 +80,7 @@ class Screen:
     def _literal(self, match: re.Match[str], found: dict[str, int]) -> str:
         literal = match[0]
         name = self._member_of(match)
-        if not name and not self._signs.found(literal):
+        if not name and not self._shows(literal):
             return literal
         before: str = _decoded(literal)
         after = self.text(before, found, name)
