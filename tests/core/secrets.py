@@ -50,6 +50,8 @@ IN_CONTEXT: Final = (
 """Detector, a text, and the secret in its place."""
 
 ORDINARY: Final = (
+    "https://raw.example/x.txt?v=1&token=AAABBB1122CCCDDD33EEE and https://b.s3.example/k?X-Amz-Credential=" + "AK"
+    "IAQ3EGWVKN5RYT2MPL%2F20260728&X-Amz-Security-Token=IQoJb3JpZ2luX2VjEJr1&X-Amz-Signature=9f86d081884c7d659a2feaa0c55ad015",
     "The password is stored in the vault; ask the team for the token.",
     "Set `password` to a value of at least 12 characters, then restart the server.",
     "password: changeme, password: ${DB_PASSWORD}, token: <your-token>, api_key: YOUR_API_KEY_HERE",

@@ -79,7 +79,7 @@ def trifecta() -> Policy:
 @pytest.mark.parametrize("taint", range(8))
 def test_the_trifecta_is_denied_and_nothing_else(tool: str, taint: int) -> None:
     policy = trifecta()
-    decision = policy.decide(caller("ada"), policy.tool("mail", tool), {}, "default", taint)
+    decision = policy.decide(caller("ada"), policy.tool("mail", tool), {}, "default", taint=taint)
     denied = tool in {"fetch", "send"} and taint & UNTRUSTED and taint & PRIVATE
     assert decision.permitted is not bool(denied)
     assert not decision.errors
@@ -91,13 +91,21 @@ def test_what_it_denies_now_is_listed_since_another_conversation_may_call_it() -
     assert policy.visible(caller("ada"), policy.tool("mail", "send"))
 
 
+def test_a_replay_cannot_tell_what_rests_on_what_was_read() -> None:
+    policy = trifecta()
+    assert policy.forecast(caller("ada"), policy.tool("mail", "send"), "default", 5.0) is None
+    told = policy.forecast(caller("ada"), policy.tool("mail", "archive"), "default", 5.0)
+    assert told is not None
+    assert told.permitted
+
+
 def test_prompts_and_resources_are_never_sinks() -> None:
     policy = trifecta()
-    assert policy.decide(caller("ada"), policy.prompt("mail", "daily"), {}, "default", 7).permitted
-    assert policy.decide(caller("ada"), policy.resource("mail", "mail://inbox"), {}, "default", 7).permitted
+    assert policy.decide(caller("ada"), policy.prompt("mail", "daily"), {}, "default", taint=7).permitted
+    assert policy.decide(caller("ada"), policy.resource("mail", "mail://inbox"), {}, "default", taint=7).permitted
 
 
 def test_a_decision_that_reads_no_context_is_kept_whatever_was_read() -> None:
     policy = compile_policy({"grant.cedar": GRANT}, (SERVER,))
     ref = policy.tool("mail", "send")
-    assert policy.decide(caller("ada"), ref, {}, "a", 7) is policy.decide(caller("ada"), ref, {}, "b", 0)
+    assert policy.decide(caller("ada"), ref, {}, "a", taint=7) is policy.decide(caller("ada"), ref, {}, "b")

@@ -110,4 +110,4 @@ def test_no_secret_is_left_among_ordinary_texts(secrets: list[str], texts: list[
 def test_the_sign_of_a_detector_is_not_in_ordinary_texts_for_nothing(detector) -> None:  # type: ignore[no-untyped-def]
     """A sign is cheap to be wrong, but it costs a decoding: most ordinary texts have none."""
     signs = Signs([detector.sign])
-    assert sum(signs.found(json.dumps(text)) for text in ORDINARY) <= 5
+    assert sum(signs.found(json.dumps(text)) for text in ORDINARY) <= len(ORDINARY) // 4

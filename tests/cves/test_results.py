@@ -37,7 +37,7 @@ tools:
 POLICY = """
 @id("everything") permit (principal in Group::"local/eng", action in [Action::"read", Action::"write"], resource in Server::"library");
 @id("trifecta") forbid (principal, action, resource is Tool)
-when { context.flow.untrusted && context.flow.private && resource.sink };
+when { resource.sink && context.flow.untrusted && context.flow.private };
 """
 ANYTHING: Final = {"type": "object"}
 COUNT: Final = {"type": "object", "properties": {"count": {"type": "integer"}}, "required": ["count"]}

@@ -189,7 +189,7 @@ TRIFECTA = (
     RULES
     + """
 @id("trifecta") forbid (principal, action, resource is Tool)
-when { context.flow.untrusted && context.flow.private && resource.sink };
+when { resource.sink && context.flow.untrusted && context.flow.private };
 """
 )
 LABELLED = {

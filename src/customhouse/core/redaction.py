@@ -91,7 +91,7 @@ DETECTORS: Final = (
     Detector(
         "aws-access-key-id",
         "A[KS]IA[A-Z2-7]{8}",
-        re.compile(f"{_NOT_IN_WORD}A[KS]IA(?![A-Z2-7]{{9}}EXAMPLE)[A-Z2-7]{{16}}{_ENDS}"),
+        re.compile(f"{_NOT_IN_WORD}(?<!Credential=)A[KS]IA(?![A-Z2-7]{{9}}EXAMPLE)[A-Z2-7]{{16}}{_ENDS}"),
     ),
     _token("google-api-key", "AIza", "[0-9A-Za-z_-]", 35),
     _token("google-oauth-token", r"ya29\.", "[0-9A-Za-z_-]", 20, 2048),
@@ -172,13 +172,19 @@ def names_secret(name: str) -> bool:
 
 
 def _name_before(match: re.Match[str]) -> str:
-    """The name that a value is assigned to; empty if there is none."""
+    """The name that a value is assigned to; empty if there is none, or if it opens the one address that it stands in.
+
+    `token` in the query of an address, and what storage services sign addresses with, are handed out so that somebody can follow them.
+    """
     start = match.start()
     found = _NAME_BEFORE.search(match.string, max(0, start - _LONGEST_NAME), start)
-    return found[1] if found else ""
+    if found is None or (match.string[found.start() - 1 : found.start()] in ("?", "&") and _OF_AN_ADDRESS.fullmatch(found[1])):
+        return ""
+    return found[1]
 
 
 _LONGEST_NAME = 80
+_OF_AN_ADDRESS = re.compile("token|X-Amz-(?:Security-Token|Credential)", re.IGNORECASE)
 _NAME_BEFORE = re.compile(r"(?<![A-Za-z0-9_.-])([A-Za-z0-9_.-]{1,64})[\\\"'`]{0,4}[ \t]{0,8}$")
 
 

@@ -24,7 +24,7 @@ from customhouse.core.protocol.results import answer_bytes, relayed, relayed_err
 from customhouse.core.protocol.revisions import ERA_NAMES, META_CAPABILITIES, META_CLIENT, META_LOG_LEVEL, META_VERSION, PREFIX
 from customhouse.core.protocol.taskid import task_of
 from customhouse.core.protocol.tasks import IS_TASK, refuse_task_alone, refuse_tasks_across, relayed_task, server_id_of
-from customhouse.core.protocol.translation import translated_error, translated_params, translated_result
+from customhouse.core.protocol.translation import URL_ELICITATION_REQUIRED, translated_error, translated_params, translated_result
 from customhouse.core.refusal import Reason, Refused
 from customhouse.gateway.admission import Admission
 from customhouse.gateway.approving import Approving
@@ -334,6 +334,8 @@ class Relay:
         call.trail.outcome = "server_error"
         call.trail.note = f"server error {error['code']}"
         shown = self.leaving.value(call, entry, translated)
+        if translated["code"] == URL_ELICITATION_REQUIRED:  # its data are addresses that a person is to open
+            shown = {**shown, "data": translated.get("data")}
         return Answer(status, JSON, encode({"jsonrpc": "2.0", "id": call.message.id, "error": shown}))
 
 

@@ -74,7 +74,7 @@ class Tasking:
         wanted: dict[str, Any] | None = self.relay.rounds.wanted_by_task(call, entry, members)
         given = str(message.params["taskId"])
         result = relayed_about_task(members, message.method, task.server_id, given, wanted, call.view.server_info)
-        if "result" in members and type(inlined := msgspec.json.decode(members["result"], type=dict[str, msgspec.Raw])) is dict:
-            check_output(entry, inlined, server)
+        if "result" in members:
+            check_output(entry, msgspec.json.decode(members["result"], type=dict[str, msgspec.Raw]), server)
         trail.outcome = "answered"
         return Answer(200, JSON, self.relay.leaving.result(call, entry, result))
