@@ -1,6 +1,7 @@
 """A door in memory: the real connection and the real exchange, between a scripted transport and servers that a test holds in its hand."""
 
 import asyncio
+import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from customhouse.core.identity import Caller, known
 from customhouse.core.permit import Errand, Permit
 from customhouse.core.record import Record
 from customhouse.core.refusal import Reason, Refused
+from customhouse.core.screening import Screening
 from customhouse.edge.app import application
 from customhouse.edge.protocol import Bounds, Connection, Door
 from customhouse.gateway.admission import Admission
@@ -376,5 +378,7 @@ def read_note(message_id: int = 1) -> bytes:
 
 @cache
 def quickstart_view() -> View:
-    """The view of the quickstart's deployment."""
-    return build_view(read_deployment(load(QUICKSTART, {})))
+    """The view of the quickstart's deployment; its server's answers are about the wire, not about what the tools declare."""
+    deployment = read_deployment(load(QUICKSTART, {}))
+    lenient = tuple(msgspec.structs.replace(one, screening=Screening(output="pass")) for one in deployment.definitions)
+    return build_view(dataclasses.replace(deployment, definitions=lenient))

@@ -11,6 +11,8 @@ import pytest
 from customhouse.core.canaries import Canaries
 from customhouse.core.flow import CLEAN, PRIVATE, UNTRUSTED
 from customhouse.core.manifest import Effect, ToolReview
+from customhouse.core.protocol.capabilities import TASKS
+from customhouse.core.protocol.revisions import META_CAPABILITIES
 from customhouse.core.screening import Screening
 from customhouse.gateway.taints import Taints
 from customhouse.ports.traffic import Ask, Listener, UpstreamAnswer
@@ -183,6 +185,17 @@ async def test_a_call_that_carries_a_canary_reaches_no_server(world: World, era:
     assert "result" in (await call(world, era)).answer
 
 
+async def test_an_answer_to_a_question_of_a_server_carries_none_out(world: World) -> None:
+    world.exchange.canaries = Canaries(["canary-7f3a9c21d4"])
+    world.exchange.__post_init__()
+    answer = {"f": {"action": "accept", "content": {"why": "canary-7f3a9c21d4"}}}
+    back = await world.ask_modern("tools/call", {**SEARCH, "inputResponses": answer, "requestState": "x"})
+    assert back.refusal == "CANARY_FOUND"
+    session = await world.open_session(capabilities={"elicitation": {}})
+    back = await world.post({"jsonrpc": "2.0", "id": "1", "result": answer["f"]}, {b"mcp-session-id": session})
+    assert back.refusal == "CANARY_FOUND"
+
+
 # --- What a conversation has read ----------------------------------------------------------------------------------------
 
 TRIFECTA = (
@@ -220,6 +233,28 @@ async def test_untrusted_then_private_then_a_sink_is_denied_and_each_pair_of_the
     closing = world.book.records[-1]
     assert (closing.outcome, closing.reasons, closing.taint) == ("NOT_PERMITTED", ("trifecta",), ("untrusted", "private"))
     assert await can_send(world, b"bob readers writers")
+
+
+async def test_a_task_that_began_before_can_be_asked_about_and_told_nothing() -> None:
+    world = flowing()
+    task = {
+        "taskId": "t",
+        "status": "working",
+        "createdAt": "2026-08-01T00:00:00Z",
+        "lastUpdatedAt": "2026-08-01T00:00:00Z",
+        "ttlMs": 60_000,
+    }
+    tasks = {META_CAPABILITIES: {"extensions": {TASKS: {}}}}
+    saying(world, **task, resultType="task")
+    given = (await world.ask_modern("tools/call", ADD, tasks, token=WRITER)).result["taskId"]
+    world.servers.script = None
+    await world.ask("tools/call", SEARCH, token=WRITER)
+    await world.ask("tools/call", SHAPE, token=WRITER)
+    assert not await can_send(world)
+    saying(world, **task, resultType="complete")
+    assert "result" in (await world.ask_modern("tasks/get", {"taskId": given}, tasks, token=WRITER)).answer
+    told = {"taskId": given, "inputResponses": {"f": {"action": "accept", "content": {"why": "everything"}}}}
+    assert (await world.ask_modern("tasks/update", told, tasks, token=WRITER)).refusal == "NOT_PERMITTED"
 
 
 async def test_what_was_read_decays() -> None:

@@ -10,6 +10,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from customhouse.core.refusal import Reason, Refused
 from customhouse.core.scanning import Signs
 
 MIN_CHARACTERS: Final = 12
@@ -28,6 +29,11 @@ class Canaries:
                 raise ValueError(f"Canary {position} is not {MIN_CHARACTERS} to 256 letters, digits, hyphens and underscores.")
         self._each = tuple(Signs(_forms(marker)) for marker in known)
         self._any = Signs(form for marker in known for form in _forms(marker))
+
+    def check(self, canonical: bytes) -> None:
+        """Raises `Refused` CANARY_FOUND."""
+        if position := self.found(canonical):
+            raise Refused(Reason.CANARY_FOUND, note=f"canary {position}")
 
     def found(self, canonical: bytes) -> int:
         """The position, from 1, of the first marker in canonical JSON; 0 if there is none."""

@@ -224,6 +224,7 @@ class Exchange:
         trail.method, trail.era = "response", Era.LEGACY.value
         session, _ = await self.conversations.enter(arrival.headers.get(SESSION_HEADER, b""), caller, endpoint.path)
         trail.revision = session.revision
+        self.canaries.check(encode(said.answer))
         self.rounds.questions.answered(session.key, said.id, said.answer)
         trail.outcome = "accepted"
         return Answer(202, b"", b"")

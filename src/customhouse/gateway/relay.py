@@ -13,7 +13,7 @@ import msgspec
 
 from customhouse.core.canaries import Canaries
 from customhouse.core.catalogue import Endpoint, Entry, Resource, Tool
-from customhouse.core.flow import words_of
+from customhouse.core.flow import CLEAN, words_of
 from customhouse.core.manifest import Era
 from customhouse.core.permit import Permit, permit
 from customhouse.core.policy import Decision
@@ -53,6 +53,9 @@ OF_THE_HOP = frozenset({META_VERSION, META_CAPABILITIES, META_CLIENT, META_LOG_L
 
 OF_TRACES = frozenset({"traceparent", "tracestate", "baggage"})
 """Members of `_meta` that no server acts upon (2026-07-28, basic, `_meta`)."""
+
+SENDS_NOTHING = frozenset({"tasks/get", "tasks/cancel"})
+"""What was read since a call began says nothing about these: they carry nothing that was not decided when it began."""
 
 Answering = Callable[[Call, Entry, UpstreamAnswer | Wanted], Answer]
 """What becomes of what came back from a server."""
@@ -182,8 +185,9 @@ class Relay:
     def _digest(self, call: Call, arguments: object) -> None:
         canonical = _canonical(arguments)
         call.trail.argument_digest = blake2b(canonical, digest_size=32, key=self.argument_key).hexdigest()
-        if canary := self.canaries.found(canonical):
-            raise Refused(Reason.CANARY_FOUND, note=f"canary {canary}")
+        self.canaries.check(canonical)
+        if "inputResponses" in call.message.params:
+            self.canaries.check(_canonical(call.message.params["inputResponses"]))
 
     def _admit(self, call: Call, entry: Entry, arguments: Mapping[str, Any]) -> Permit:
         """The decision and the permit, for a request that is too small to ask a person about."""
@@ -195,7 +199,8 @@ class Relay:
     def _decide(self, call: Call, entry: Entry, arguments: Mapping[str, Any]) -> Decision:
         """Policy, then scopes. Raises `Refused` for a no; a yes may still ask for an approval."""
         trail, policy = call.trail, call.view.policy
-        now, taint = self.clock.now(), self.leaving.taints.of(call.caller.principal)
+        now = self.clock.now()
+        taint = CLEAN if call.message.method in SENDS_NOTHING else self.leaving.taints.of(call.caller.principal)
         decision = policy.decide(call.caller, entry.action, arguments, call.endpoint.portal, now, taint)
         if policy.beside is not None:
             trail.would = policy.would(call.caller, entry.action, arguments, call.endpoint.portal, now, decision, taint)
