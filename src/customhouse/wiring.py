@@ -68,8 +68,8 @@ from customhouse.gateway.questions import Questions
 from customhouse.gateway.requeststates import RequestStates
 from customhouse.gateway.rounds import RoundLimits, Rounds, size_of_answer
 from customhouse.gateway.sessionids import SessionIds
-from customhouse.gateway.takeover import Takeover
 from customhouse.gateway.taints import Taints
+from customhouse.gateway.takeover import Takeover
 from customhouse.gateway.taskids import TaskIds
 from customhouse.ports.hosts import Child, Sandboxes
 from customhouse.ports.traffic import Clock, Hearing, Sealer, Secrets, Upstreams

@@ -244,7 +244,7 @@ async def test_a_task_that_began_before_can_be_asked_about_and_told_nothing() ->
         "lastUpdatedAt": "2026-08-01T00:00:00Z",
         "ttlMs": 60_000,
     }
-    tasks = {META_CAPABILITIES: {"extensions": {TASKS: {}}}}
+    tasks: dict[str, Any] = {META_CAPABILITIES: {"extensions": {TASKS: {}}}}
     saying(world, **task, resultType="task")
     given = (await world.ask_modern("tools/call", ADD, tasks, token=WRITER)).result["taskId"]
     world.servers.script = None

@@ -48,7 +48,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     """What a conversation has read after an answer."""
     output: DeferredSchema | None = None
     """The pinned output schema of a tool that declares one, where it is enforced."""
-    screen: Screen = screen_of(Screening())
+    screen: Screen = msgspec.field(default_factory=lambda: screen_of(Screening()))
     """What is looked for in the words of the server."""
 
 

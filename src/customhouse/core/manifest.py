@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from customhouse.core.canonical import canonical_json
-
 from customhouse.core.screening import Screening
 
 
