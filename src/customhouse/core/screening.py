@@ -53,15 +53,15 @@ _decoded = json.JSONDecoder(strict=False).decode
 class Screen:
     """The compiled rules for one server. Holds nothing of what it looked at."""
 
-    __slots__ = ("_addresses", "_invisible", "_markup", "_redactor", "_secrets", "rules")
+    __slots__ = ("_addresses", "_invisible", "_redactor", "_signs", "rules")
 
     def __init__(self, rules: Screening) -> None:
         self.rules = rules
         self._redactor = Redactor(rules.permitted) if rules.secrets == "redact" else None
         self._addresses = Addresses(rules.links, rules.images)
         strips = rules.hidden != "pass"
-        self._secrets = Signs(self._redactor.signs if self._redactor is not None else ())
-        self._markup = Signs([_ESCAPED_TEXT, *self._addresses.signs, *(INVISIBLE_ESCAPES if strips else ())])
+        secrets = self._redactor.signs if self._redactor is not None else ()
+        self._signs = Signs(secrets, [_ESCAPED_TEXT, *self._addresses.signs, *(INVISIBLE_ESCAPES if strips else ())])
         self._invisible = Signs(INVISIBLE_SIGNS if strips else ())
 
     def suspects(self, raw: bytes | bytearray | memoryview) -> bool:
@@ -69,7 +69,7 @@ class Screen:
         return self._shows(str(raw, "utf-8"))
 
     def _shows(self, text: str) -> bool:
-        return self._secrets.found(text) or self._markup.found(text) or (not text.isascii() and self._invisible.found(text))
+        return self._signs.found(text) or (not text.isascii() and self._invisible.found(text))
 
     def screened(self, raw: bytes, found: dict[str, int]) -> bytes:
         """JSON with its strings screened; `found` counts what was found, by name. Raises `ValueError` for what is not JSON."""
