@@ -180,7 +180,7 @@ def view_of(settings: Settings, picture: Picture) -> View:
     current = [one for one in picture.servers if not one.deprecated]
     policy = policy_of(picture)
     offers = {one.name: offer(one.definition, one.pin, policy) for one in current if one.pin is not None}
-    portals = dict(picture.portals)
+    portals = {**{name: portal.servers for name, portal in settings.portals.items()}, **picture.portals}
     portals.setdefault("default", tuple(offers))
     endpoints: list[Endpoint] = [server_endpoint(offered, settings.public_url) for offered in offers.values()]
     for name, servers in portals.items():

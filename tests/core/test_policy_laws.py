@@ -179,6 +179,27 @@ def test_what_can_be_permitted_is_visible_and_a_plain_no_is_not(heads: list[tupl
             assert sees or not any(answer.permitted for answer in answers)
             if len({id(answer) for answer in answers}) == 1:
                 assert sees is answers[0].permitted
+            for portal in ("default", "research"):
+                through = one.visible(who, ref, portal=portal)
+                assert sees or not through
+                assert through or not any(one.decide(who, ref, arguments, portal).permitted for arguments in CALLS)
+
+
+PORTAL_RULES = """
+@id("in-research") permit (principal, action in Action::"read", resource) when { context.portal == "research" };
+@id("never-in-closed") forbid (principal, action, resource) when { context.portal == "closed" };
+"""
+
+
+def test_what_a_rule_permits_in_one_portal_is_listed_in_that_portal_alone() -> None:
+    """Names that Cedar writes with escapes are seen more coarsely."""
+    one = compile_policy({"rules.cedar": PORTAL_RULES}, SERVERS)
+    for who in [each for each in CALLERS if each.subject.isprintable()]:
+        for ref in refs_of(one):
+            seen = {portal: one.visible(who, ref, portal=portal) for portal in ("", "default", "research", "closed")}
+            may = {portal: any(one.decide(who, ref, arguments, portal).permitted for arguments in CALLS) for portal in seen}
+            assert seen == may
+            assert one.visible(who, ref) is may["research"]
 
 
 @given(heads=st.lists(st.tuples(st.booleans(), HEADS), min_size=1, max_size=8))

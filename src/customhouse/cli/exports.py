@@ -141,7 +141,7 @@ def _selected(view: View, endpoint: Endpoint, recipient: Recipient, writes: bool
     tenant = recipient.who.tenant or _only_tenant(endpoint)
     if tenant not in endpoint.tenants.values():
         raise LookupError(f"{endpoint.path} offers nothing to the tenant {tenant}.")
-    reached = partial(_grantable, view.policy) if recipient.everybody else _visible(view.policy, caller_in(recipient.who, tenant))
+    reached = partial(_grantable, view.policy) if recipient.everybody else _visible(view.policy, caller_in(recipient.who, tenant), endpoint)
     return select(endpoint, tenant, reached, writes=writes)
 
 
@@ -158,5 +158,5 @@ def _grantable(policy: Policy, tool: Tool) -> bool:
     return grantable(policy, tool.action)
 
 
-def _visible(policy: Policy, caller: Caller) -> Callable[[Tool], bool]:
-    return lambda tool: policy.visible(caller, tool.action, time.time())
+def _visible(policy: Policy, caller: Caller, endpoint: Endpoint) -> Callable[[Tool], bool]:
+    return lambda tool: policy.visible(caller, tool.action, time.time(), endpoint.portal)

@@ -70,6 +70,7 @@ AFTER_ALL: Final = 2**53
 MAX_WOULD: Final = 500
 """Characters of what a dry run would have decided."""
 UNKNOWN_ARGUMENTS: Final = {"__extn": {"fn": "unknown", "arg": "arguments"}}
+UNKNOWN_NOW: Final = {"__extn": {"fn": "unknown", "arg": "now"}}
 UNKNOWN_FLOW: Final = {"__extn": {"fn": "unknown", "arg": "flow"}}
 NEAREST: Final = 5
 """Rules that an explanation of a default deny names at most."""
@@ -232,6 +233,7 @@ class Policy:
         self._slices: _Bounded[_Slice] = _Bounded(MAX_SLICES)
         self._grounds: _Bounded[_Ground] = _Bounded(MAX_GROUNDS)
         self._decisions: _Bounded[Decision] = _Bounded(MAX_DECISIONS)
+        self._reads_portal = any(rule.reads_portal for rule in self.rules)
         self._visible: _Bounded[bool] = _Bounded(MAX_DECISIONS)
 
     def tool(self, server: str, name: str) -> ActionRef:
@@ -274,13 +276,13 @@ class Policy:
         kept = self._decisions.get((caller.context_digest, ref))
         return kept if kept is not None else self._decide(_identified(caller), ref, arguments, portal, now, taint)
 
-    def visible(self, caller: Caller, ref: ActionRef, now: float = AFTER_ALL) -> bool:
-        """Whether some call could be permitted: false only if none can."""
+    def visible(self, caller: Caller, ref: ActionRef, now: float = AFTER_ALL, portal: str | None = None) -> bool:
+        """Whether some call through a portal could be permitted, or through any if none is named: false only if none can."""
         if not self._holds_from <= now < self._holds_until:
             self._enter_epoch(now)
-        key = (caller.context_digest, ref)
-        kept = self._visible.get(key)
-        return kept if kept is not None else self._look(_identified(caller), ref, now)
+        through = portal if self._reads_portal else None
+        kept = self._visible.get((caller.context_digest, ref, through))
+        return kept if kept is not None else self._look(_identified(caller), ref, now, through)
 
     def would(
         self, caller: Caller, ref: ActionRef, arguments: Mapping[str, Any], portal: str, now: float, decided: Decision, taint: int = CLEAN
@@ -341,21 +343,24 @@ class Policy:
             found = self._schemas[server] = cedarpy.Schema.from_json_str(json.dumps(cedar_schema(self._by_server.get(server, ()))))
         return found
 
-    def _look(self, caller: Caller, ref: ActionRef, now: float) -> bool:
+    def _look(self, caller: Caller, ref: ActionRef, now: float, portal: str | None) -> bool:
         try:
             ground = self._without_ended(self._ground(caller, ref), now)
         except ValueError:
             return False
-        seen = self._could_permit(ground) if ground.slice.reads_context else self.decide(caller, ref, {}, "", now).permitted
-        return self._visible.keep((caller.context_digest, ref), seen)
+        seen = self._could_permit(ground, portal) if ground.slice.reads_context else self.decide(caller, ref, {}, "", now).permitted
+        return self._visible.keep((caller.context_digest, ref, portal), seen)
 
     def _without_ended(self, ground: _Ground, now: float) -> _Ground:
         rules = tuple(rule for rule in ground.slice.rules if not rule.until or now < rule.until)
         return ground if len(rules) == len(ground.slice.rules) else replace(ground, slice=self._slice(rules))
 
-    def _could_permit(self, ground: _Ground) -> bool:
-        """Partial evaluation with the context unknown; it takes entities as normalised Cedar text only, so odd names fall back."""
-        request = {name: _as_cedar_text(uid) for name, uid in _request(ground).items()}
+    def _could_permit(self, ground: _Ground, portal: str | None) -> bool:
+        """Partial evaluation with the context unknown but for the portal; it takes entities as normalised Cedar text only, so odd names
+        fall back."""
+        request: dict[str, Any] = {name: _as_cedar_text(uid) for name, uid in _request(ground).items()}
+        if portal is not None:
+            request["context"] = {"portal": portal, "now": UNKNOWN_NOW, "arguments": UNKNOWN_ARGUMENTS, "flow": UNKNOWN_FLOW}
         preview = cedarpy.is_authorized_partial(request, ground.slice.handle, ground.entities)
         if preview.decision is cedarpy.Decision.NoDecision and not preview.residuals:
             return self._could_permit_by_rules(ground)

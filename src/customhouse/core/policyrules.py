@@ -90,12 +90,21 @@ class Rule(msgspec.Struct, frozen=True):
     @property
     def reads_arguments(self) -> bool:
         """Whether a condition reads `context.arguments`, or the context as a whole."""
-        other = 0
-        for node in _nodes(self.syntax["conditions"]):
-            access = node.get(".") or node.get("has")
-            if isinstance(access, Mapping) and access.get("left") == {"Var": "context"}:
-                other += access.get("attr") in ("portal", "now")
-        return bool(sum(node.get("Var") == "context" for node in _nodes(self.syntax["conditions"])) > other)
+        return not set(self._read_of_context()) <= {"portal", "now", "flow"}
+
+    @property
+    def reads_portal(self) -> bool:
+        """Whether a condition reads `context.portal`, or the context as a whole."""
+        return not {"portal", ""}.isdisjoint(self._read_of_context())
+
+    def _read_of_context(self) -> Iterator[str]:
+        """The parts of the context that conditions read; empty for the context as a whole."""
+        nodes = list(_nodes(self.syntax["conditions"]))
+        accesses = [node.get(".") or node.get("has") for node in nodes]
+        parts = [str(one["attr"]) for one in accesses if isinstance(one, Mapping) and one.get("left") == {"Var": "context"}]
+        yield from parts
+        if sum(node.get("Var") == "context" for node in nodes) > len(parts):
+            yield ""
 
     @property
     def annotations(self) -> Mapping[str, str | None]:

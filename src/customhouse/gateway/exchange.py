@@ -402,7 +402,7 @@ class Exchange:
         key = (view, state, call.endpoint.path, message.method, call.caller.context_digest, message.revision)
         encoded = self._lists.get(key)
         if encoded is None:
-            seen, drifted = partial(view.policy.visible, now=now), self.live.is_drifted
+            seen, drifted = partial(view.policy.visible, now=now, portal=call.endpoint.portal), self.live.is_drifted
             result = listed(call.endpoint, message.method, call.caller, message.era, seen, drifted, revision=message.revision)
             encoded = encode(stamped(result, message.era, message.method, view.server_info))
             if len(self._lists) >= _MAX_LISTS:

@@ -319,7 +319,7 @@ class Listening:
             if len(self._shown) >= MAX_SHOWN:
                 self._shown.clear()
             endpoint = view.endpoints.get(outlet.path)
-            visible = partial(view.policy.visible, now=self._clock.now())
+            visible = partial(view.policy.visible, now=self._clock.now(), portal="" if endpoint is None else endpoint.portal)
             seen = {} if endpoint is None else shown(endpoint, outlet.caller, visible, self._live.is_drifted)
             found = self._shown[group] = seen
         return found

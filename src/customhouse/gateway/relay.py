@@ -174,9 +174,9 @@ class Relay:
         """What a caller may not even list answers like a name that does not exist."""
         means(call.trail, entry.server, entry.name, entry.pin_digest, entry.effect)
         policy, now = call.view.policy, self.clock.now()
-        if entry.server.tenant != call.caller.tenant or not policy.visible(call.caller, entry.action, now):
+        if entry.server.tenant != call.caller.tenant or not policy.visible(call.caller, entry.action, now, call.endpoint.portal):
             call.trail.decision, call.trail.policy_digest = "deny", policy.digest
-            if policy.beside is not None and policy.beside.visible(call.caller, entry.action, now):
+            if policy.beside is not None and policy.beside.visible(call.caller, entry.action, now, call.endpoint.portal):
                 call.trail.would = "seen"
             raise Refused(Reason.UNKNOWN_NAME, {"uri": entry.name} if entry.kind != "tool" and entry.kind != "prompt" else {})
         if self.live.is_drifted(entry.server.name, entry.kind, entry.pinned_name):
