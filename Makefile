@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # A module of another checkout on the caller's path never stands in for this one.
 unexport PYTHONPATH
 
-.PHONY: install run demo test long check conformance grid bench bench-quick docs lock clean
+.PHONY: install run demo test long check conformance grid grid-sample bench bench-quick docs lock clean
 
 install: $(STAMP)
 
@@ -41,6 +41,9 @@ check: install
 
 conformance: install
 	@scripts/conformance
+
+grid-sample: install
+	$(BIN)/python -m pytest -m long tests/grid
 
 grid: install
 	@scripts/grid
