@@ -10,6 +10,7 @@ reviewer has seen it. `--extended` offers one tool more, which nobody has review
 import argparse
 import asyncio
 import hmac
+import logging
 import os
 import sys
 import warnings
@@ -198,8 +199,15 @@ class DemandsToken:
 def served(port: int, token: str, release: str, *, extended: bool) -> Coroutine[Any, Any, None]:
     """Serve until the process is told to end."""
     app = notes_server(Notebook(), release, extended=extended).streamable_http_app()
+    logging.getLogger("uvicorn.error").addFilter(is_no_cut_stream)
     config = uvicorn.Config(DemandsToken(app, token), host="127.0.0.1", port=port, log_level="error", timeout_graceful_shutdown=1)
     return uvicorn.Server(config).serve()
+
+
+def is_no_cut_stream(record: logging.LogRecord) -> bool:
+    """Whoever listens is cut off when the server ends, which is no error worth a traceback."""
+    cancelled = record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
+    return not cancelled and "timeout graceful shutdown exceeded" not in record.getMessage()
 
 
 def main() -> int:
