@@ -74,6 +74,20 @@ def test_what_needs_no_token_needs_a_known_host_all_the_same(registry: Registry,
     assert registry.client.get(registry.control_url + path, headers={"Host": "evil.example"}).status_code == 403
 
 
+def test_what_a_server_says_of_itself_is_never_a_page(registry: Registry, notes: Notes) -> None:
+    """Threat class T20: texts of a manifest are data in JSON, and a browser that is led here is told so."""
+    script = "<script>alert(1)</script>"
+    content = {"definition": notes_definition(notes, name="page", description=script)}
+    dev = registry.operator("dev", "dev")
+    dev.propose("server", "page", content)
+    headers = {"Authorization": f"Bearer {dev.token}", "Accept": "text/html"}
+    response = registry.client.get(f"{registry.control_url}/api/v1/versions/server/page/1", headers=headers)
+    assert script in response.json()["content"]["definition"]["description"]
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["content-security-policy"] == "default-src 'none'"
+
+
 def test_a_token_of_callers_opens_nothing_here_and_one_of_operators_nothing_there(registry: Registry) -> None:
     caller = registry.mint("root", resource=f"{registry.url}/mcp")
     headers = {"Authorization": f"Bearer {caller}"}

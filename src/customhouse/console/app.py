@@ -34,6 +34,9 @@ PREFIX = "/api/v1"
 MAX_BODY_BYTES = 67_108_864
 """A pin of 512 tools with schemas of 64 KiB and as much text again."""
 
+HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff", "content-security-policy": "default-src 'none'"}
+"""Of every answer: texts of servers are in some of them, and nothing of it is ever a page (threat class T20)."""
+
 MAX_DEPTH = 56
 """Nesting of a body: 48 levels of a pinned entry, and what stands around it."""
 
@@ -63,7 +66,7 @@ def application(door: OperatorsDoor, operations: Sequence[Operation]) -> "Guarde
     described = msgspec.json.encode(description(operations, PREFIX))
 
     async def describe(_: Request) -> Response:
-        return Response(described, media_type="application/json")
+        return Response(described, headers=HEADERS, media_type="application/json")
 
     async def health(_: Request) -> Response:
         return _json(200, {"status": "ok"})
@@ -274,4 +277,4 @@ async def _wrong_method(_: Request, error: Exception) -> Response:
 
 
 def _json(status: int, value: object) -> Response:
-    return Response(msgspec.json.encode(value), status, {"cache-control": "no-store"}, "application/json")
+    return Response(msgspec.json.encode(value), status, HEADERS, "application/json")

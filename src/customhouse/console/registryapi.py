@@ -192,4 +192,4 @@ _PERMITTED = {"Access-Control-Allow-Methods": "GET, OPTIONS", "Access-Control-Al
 
 
 def _json(status: int, value: object) -> Response:
-    return Response(msgspec.json.encode(value), status, media_type="application/json")
+    return Response(msgspec.json.encode(value), status, {"x-content-type-options": "nosniff"}, "application/json")
