@@ -45,7 +45,7 @@ from customhouse.control.tenants import Tenants
 from customhouse.control.webhooks import Notices, secret_bytes
 from customhouse.core.approval import ApprovalRequest, page_of
 from customhouse.core.content import Content, ServerContent
-from customhouse.core.limits import defects
+from customhouse.core.limits import too_many
 from customhouse.core.policy import PolicyInvalid
 from customhouse.core.record import Record
 from customhouse.core.refusal import Refused
@@ -160,7 +160,7 @@ class ControlProcess:
         return {"listening": self.server.started, "ledger": self._ledger.writable, "published": not self._publishing.problem}
 
     def _unfit(self, served: Served) -> Sequence[str]:
-        return unfit(served, self._build, self._problems)
+        return unfit(served, self._register.verdicts, self._build, self._problems)
 
     def _carried_out(self, work: Coroutine[Any, Any, _T]) -> _T:
         """From a worker thread, on the loop."""
@@ -327,7 +327,7 @@ def findings_of(kind: Kind, name: str, content: Content) -> list[str]:
     """What is wrong with a content by itself, a sentence each."""
     findings = [str(finding) for finding in content_findings((kind, name), content)]
     if isinstance(content, ServerContent) and content.pin is not None:
-        findings += defects(content.pin.manifest).refusals
+        findings += too_many(content.pin.manifest)
     return findings
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from customhouse.core.catalogue import Endpoint, offer, portal_endpoint, server_endpoint
 from customhouse.core.manifest import Effect, Manifest, Pin, ServerDefinition, ToolReview, digest_of
+from customhouse.core.picture import ServedServer
 from customhouse.core.policy import compile_policy, policy_servers
 from customhouse.core.refusal import Reason, Refused
 from tests.core.policy_world import caller
@@ -27,7 +28,7 @@ def offers(*pairs: tuple[ServerDefinition, Manifest], revision: str = "2026-07-2
     pins = {server.name: Pin(server=server.name, revision=revision, digest=digest_of(said), manifest=said) for server, said in pairs}
     servers = [server for server, _ in pairs]
     policy = compile_policy({}, policy_servers(servers, pins))
-    return [offer(server, pins[server.name], policy) for server in servers]
+    return [offer(server, pins[server.name], policy.refs_of(server.name)) for server in servers]
 
 
 def portal(*pairs: tuple[ServerDefinition, Manifest], name: str = "default") -> Endpoint:
@@ -97,3 +98,16 @@ def test_a_tools_schema_and_headers_are_read_once() -> None:
     assert tool.schema is tool.schema
     assert tool.header_parameters is tool.header_parameters
     assert [parameter.header_name for parameter in tool.header_parameters] == ["Mcp-Param-R"]
+
+
+def test_a_version_beside_its_successor_offers_what_policies_know_by_that_one() -> None:
+    new = manifest(prompts=({"name": "kept"},))
+    old = manifest(GOOD, {"name": "gone", "inputSchema": OBJECT}, prompts=({"name": "kept"}, {"name": "gone"}))
+    current = ServedServer("a", 2, "", False, definition("a"), Pin(server="a", revision="2026-07-28", digest="", manifest=new))
+    older = ServedServer(
+        "a", 1, "", True, definition("a", "search", "gone"), Pin(server="a", revision="2026-07-28", digest="", manifest=old)
+    )
+    assert current.offer is not None
+    beside = older.offer_beside(current.offer, current.refs)
+    assert beside is not None
+    assert ([tool.name for tool in beside.tools], [prompt.name for prompt in beside.prompts]) == (["search"], ["kept"])

@@ -325,7 +325,7 @@ class World:
         servers = (notes, FOREIGN)
         pins = {server.name: Pin(server=server.name, revision=pinned, digest=digest_of(MANIFEST), manifest=MANIFEST) for server in servers}
         policy = compile_policy({"rules.cedar": rules, **(more or {})}, policy_servers(servers, pins), grants)
-        offers = [offer(server, pins[server.name], policy) for server in servers]
+        offers = [offer(server, pins[server.name], policy.refs_of(server.name)) for server in servers]
         endpoints = [portal_endpoint("default", offers, PUBLIC), *(server_endpoint(one, PUBLIC) for one in offers)]
         view = View({one.path: one for one in endpoints}, policy, frozenset({b"gateway.test"}), frozenset(), INFO)
         self.live, self.clock, self.book, self.servers, self.tokens = Live(view), Moving(), Book(), Servers(), Tokens()

@@ -1,6 +1,9 @@
 """Streams that tell what happens outside of calls: acknowledged, tagged, judged again, told once, resumed, and ended."""
 
 import asyncio
+import gc
+import weakref
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ from customhouse.core.policygrants import Grant, Granted, Grantee
 from customhouse.core.protocol.revisions import META_SUBSCRIPTION
 from customhouse.core.refusal import Reason, Refused
 from customhouse.gateway.listening import KEPT_FOR_SECONDS
+from customhouse.gateway.live import View
 from customhouse.ports.traffic import Ask, Listener, UpstreamAnswer
 from tests.gateway.support import Back, Moving, World, legacy, modern, result
 
@@ -110,6 +114,76 @@ async def test_the_end_of_a_grant_is_told_to_those_who_lost_something_by_it() ->
     assert len(reader.told) == 2
     await end(mine, reader)
     await end(other, stranger)
+
+
+async def listening_session(world: World) -> tuple[Back, "asyncio.Task[None]"]:
+    """A legacy session that subscribed to a resource and listens."""
+    session = await world.open_session()
+    open_, back = await world.listen(session)
+    await world.say(session, "resources/subscribe", {"uri": "note://a"})
+    return back, open_
+
+
+async def swap(world: World, view: View) -> None:
+    """Another view is served, and a second passes."""
+    world.live.view = view
+    world.exchange.listening.sweep()
+    await turns()
+
+
+@pytest.mark.parametrize(
+    "served", [World("").live.view, replace(World().live.view, endpoints={})], ids=["nothing is granted", "nothing is served"]
+)
+async def test_a_swap_of_views_is_told_to_those_who_lost_something_by_it(world: World, served: View) -> None:
+    open_, back = await world.subscribe_modern({"toolsListChanged": True, "resourceSubscriptions": ["note://a"]})
+    await swap(world, World().live.view)
+    assert len(back.told) == 1  # it shows the same
+    await swap(world, served)
+    assert [told["method"] for told in back.told[1:]] == ["notifications/tools/list_changed"]
+    world.exchange.listening.updated("notes", whose(world), "note://a")
+    await turns()
+    assert len(back.told) == 2
+    await end(open_, back)
+
+
+async def test_a_session_is_told_of_a_swap_of_views_and_hears_no_more_than_it_may_read(world: World) -> None:
+    back, open_ = await listening_session(world)
+    await swap(world, World("").live.view)
+    lists = ("prompts", "resources", "tools")
+    assert sorted(told["method"] for told in back.told) == [f"notifications/{kind}/list_changed" for kind in lists]
+    world.exchange.listening.updated("notes", whose(world), "note://a")
+    await turns()
+    assert len(back.told) == 3
+    await end(open_, back)
+
+
+async def test_neither_streams_nor_refusals_nor_lists_hold_a_view_that_is_not_served(world: World) -> None:
+    modern_, listener = await world.subscribe_modern({"toolsListChanged": True, "resourceSubscriptions": ["note://a"]})
+    back, legacy_ = await listening_session(world)
+    gc.disable()
+    try:
+        for method, params in ASKED:
+            await world.ask_modern(method, params)
+        before = weakref.ref(world.live.view)
+        await swap(world, World().live.view)
+        assert before() is None
+    finally:
+        gc.enable()
+    await end(modern_, listener)
+    await end(legacy_, back)
+
+
+ASKED: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("tools/list", {}),
+    ("tools/call", CALL),
+    ("tools/call", {"name": "gone", "arguments": {}}),
+    ("tools/call", {"name": "search", "arguments": {"query": 1}}),
+    ("tools/call", {"name": "add", "arguments": {"tag": "final"}}),
+    ("tools/call", {"name": "scoped", "arguments": {}}),
+    ("prompts/list", {"cursor": "x"}),
+    ("resources/read", {"uri": "note://nobody"}),
+    ("no/such", {}),
+)
 
 
 async def test_only_those_are_told_whose_list_shows_something_else(world: World) -> None:  # GW-92

@@ -12,7 +12,7 @@ import pytest
 from customhouse.adapters.upstreams.transports import LEAVING_SECONDS, TransportUpstreams
 from customhouse.core.manifest import BearerCredential, Era, Package, ServerDefinition, StdioProgram
 from customhouse.core.permit import Errand, Permit, Purpose
-from customhouse.core.refusal import Refused
+from customhouse.core.refusal import Reason, Refused
 from customhouse.ports.traffic import Ask, UpstreamAnswer
 from tests.upstreams.programs import ODD_SERVER, Person, Program, alive, text_of, until
 from tests.upstreams.sse_server import Message, Script, SseServer, handshake
@@ -228,3 +228,23 @@ async def test_a_call_that_comes_late_for_a_former_definition_is_carried_and_lea
         link.clock.ahead += link.definition.call_timeout_seconds + LEAVING_SECONDS
         link.upstreams.sweep()
         assert link.upstreams._servers == {}
+
+
+class NoSecret:
+    """The variable of a credential is not set."""
+
+    def read(self, reference: str) -> str:
+        raise LookupError(f"{reference}: the environment variable is not set.")
+
+
+async def test_a_server_whose_credential_cannot_be_read_is_refused_and_in_nobodys_way() -> None:
+    async with older(handshake) as server:
+        server.upstreams = TransportUpstreams(NoSecret(), server.clock, server.noted)
+        server.upstreams.attend(server.definition)
+        with pytest.raises(Refused) as caught:
+            await server.call(Era.MODERN)
+        assert (caught.value.reason, caught.value.note) == (
+            Reason.UPSTREAM_UNREACHABLE,
+            "its credential cannot be read: env:TOKEN: the environment variable is not set.",
+        )
+        await server.upstreams.close()

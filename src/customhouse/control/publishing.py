@@ -5,12 +5,14 @@ A picture that does not build is not published: what was served stays, and it is
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
 from customhouse.control.register import Register, Served
+from customhouse.control.verdicts import keep_verdicts, kept_verdicts
 from customhouse.core.picture import Picture, lines_of, picture_of
+from customhouse.core.verdict import RULES, Verdict
 from customhouse.ports.hosts import Views
 from customhouse.ports.stores import Event, Stores
 from customhouse.ports.traffic import Clock
@@ -21,10 +23,10 @@ Check = Callable[[Picture], object]
 """Builds a view as a gateway does, and raises one of the known problems where that fails."""
 
 
-def unfit(served: Served, check: Check, problems: tuple[type[Exception], ...]) -> list[str]:
+def unfit(served: Served, verdicts: Mapping[str, Verdict], check: Check, problems: tuple[type[Exception], ...]) -> list[str]:
     """What is wrong with what would be served, a sentence each."""
     try:
-        check(picture_of(pair for versions in served.values() for pair in versions))
+        check(picture_of((pair for versions in served.values() for pair in versions), verdicts))
     except problems as problem:
         return [line for line in str(problem).splitlines() if line.strip()]
     return []
@@ -46,15 +48,21 @@ class Publishing:
         """Publish what is served now, unless it is published already. Returns it."""
         with self._lock:
             served = self._register.served()
-            if findings := unfit(served, check, problems):
+            verdicts = self._register.verdicts
+            if findings := unfit(served, verdicts, check, problems):
                 self.problem = " ".join(findings)
                 log.error("what is served was not published, so what was published stays: %s", self.problem)
                 return served
             versions = [version for pairs in served.values() for version, _ in pairs]
             with self._stores.reading() as books:
                 contents = books.contents({version.digest for version in versions})
+                unkept = verdicts.keys() - kept_verdicts(books, verdicts).keys()
+            if unkept:  # another release proposed them
+                with self._stores.writing() as books:
+                    keep_verdicts(books, {digest: verdicts[digest] for digest in unkept})
             before = self._views.current()
-            digest = self._views.publish(lines_of((version, contents[version.digest]) for version in versions))
+            lines = lines_of(((version, contents[version.digest]) for version in versions), verdicts, RULES)
+            digest = self._views.publish(lines)
             self.problem = ""
             if digest != before:
                 self._note(digest, len(versions))

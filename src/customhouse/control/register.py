@@ -13,7 +13,8 @@ from typing import Final
 
 import msgspec
 
-from customhouse.core.content import Content, ServerContent, read_content, reviewers_needed, stated, unanswered
+from customhouse.control.verdicts import judged_as_kept, keep_verdicts, verdicts_on
+from customhouse.core.content import Content, ServerContent, decode_content, read_content, reviewers_needed, stated, unanswered
 from customhouse.core.identity import Caller
 from customhouse.core.manifest import canonical_bytes
 from customhouse.core.operators import Action, Assignment, Role, check_action, named, roles_of
@@ -31,6 +32,7 @@ from customhouse.core.review import (
     content_digest,
     standing,
 )
+from customhouse.core.verdict import Verdict
 from customhouse.ports.stores import Books, Conflict, Event, Stores
 from customhouse.ports.traffic import Clock
 
@@ -106,6 +108,8 @@ class Register:
         """What is wrong with a set of things that would be served together, a sentence each."""
         self._answered: dict[str, _Facts] = {}
         self._contents: dict[str, Content] = {}
+        self.verdicts: Mapping[str, Verdict] = {}
+        """On the contents of the servers that were served last, by digest."""
         self.on_served: list[Callable[[], None]] = []
         """Called, in the thread of the step, after what is served changed."""
 
@@ -154,7 +158,9 @@ class Register:
         content = self._read(kind, name, value)
         tenant = tenant_of(content)
         self.may(caller, Action.PROPOSE, tenant)
-        digest = content_digest(kind, name, stated(content))
+        value = stated(content)
+        digest, written = content_digest(kind, name, value), canonical_bytes(value)
+        verdict = judged_as_kept(kind, written)
         with self._writing() as books:
             versions = books.versions(kind, name)
             self._check_proposal(books, caller, versions, content)
@@ -173,7 +179,8 @@ class Register:
                 reviewers_needed=reviewers_needed(kind, content),
                 proposed_at=now,
             )
-            books.add_content(digest, canonical_bytes(stated(content)))
+            books.add_content(digest, written)
+            keep_verdicts(books, {} if verdict is None else {digest: verdict})
             for older in versions:
                 if older.state in OPEN and older.proposer == draft.proposer:
                     self._move(books, older, Step.RETIRE, CLOCK, f"Replaced by proposal {draft.number}.")
@@ -297,10 +304,10 @@ class Register:
         found: dict[tuple[Kind, str], list[tuple[Version, Content]]] = {}
         raw = books.contents(digests - known.keys())
         for version in sorted(versions, key=lambda one: (one.state is not State.ACTIVE, -one.number)):
-            content = known.get(version.digest) or read_content(version.kind, msgspec.json.decode(raw[version.digest]))
+            content = known.get(version.digest) or decode_content(version.kind, raw[version.digest])
             known[version.digest] = content
             found.setdefault((version.kind, version.name), []).append((version, content))
-        self._contents = known
+        self._contents, self.verdicts = known, verdicts_on(books, known, self.verdicts)
         return found
 
     def _due(self, books: Books, version: Version, now: float) -> Iterable[tuple[str, float]]:
@@ -481,7 +488,7 @@ class _Writing:
 
 def content_of(books: Books, version: Version) -> Content:
     """The content of a version."""
-    return read_content(version.kind, msgspec.json.decode(books.contents([version.digest])[version.digest]))
+    return decode_content(version.kind, books.contents([version.digest])[version.digest])
 
 
 def tenant_of(content: Content) -> str:

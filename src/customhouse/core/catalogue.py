@@ -13,10 +13,9 @@ import msgspec
 
 from customhouse.core.flow import UNREVIEWED, taint_of
 from customhouse.core.identity import Caller
-from customhouse.core.limits import defects
 from customhouse.core.manifest import Manifest, Pin, ServerDefinition, ToolReview
 from customhouse.core.naming import addresses, alias_of, aliases
-from customhouse.core.policy import ActionRef, Policy
+from customhouse.core.policy import ActionRef, Policy, ServerRefs
 from customhouse.core.protocol.entries import translated_tool
 from customhouse.core.protocol.paramheaders import HeaderParameter, header_parameters
 from customhouse.core.protocol.revisions import ERA_OF, NEWEST_LEGACY, NEWEST_MODERN
@@ -24,6 +23,7 @@ from customhouse.core.protocol.uritemplate import Template, compile_template
 from customhouse.core.refusal import Reason, Refused
 from customhouse.core.schemas import DeferredSchema, Schema, compile_schema
 from customhouse.core.screening import Screen, Screening, screen_of
+from customhouse.core.verdict import Verdict, servable
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -53,9 +53,9 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 class Tool:
-    """A callable tool: the pinned definition and what a reviewer decided about it. Its schema is compiled at first use."""
+    """A callable tool: the pinned definition and what a reviewer decided about it. What only a call needs is made at first use."""
 
-    __slots__ = ("_parameters", "_schema", "action", "definition", "entry", "name", "pin_digest", "review", "revision", "server")
+    __slots__ = ("_entry", "_parameters", "_schema", "action", "definition", "name", "pin_digest", "review", "revision", "server")
 
     def __init__(
         self, server: ServerDefinition, definition: Mapping[str, Any], review: ToolReview, pin_digest: str, action: ActionRef, revision: str
@@ -68,24 +68,35 @@ class Tool:
         self.action = action
         self.revision = revision
         """The revision that the definition was captured in."""
-        self.entry = Entry(
+        self._entry: Entry | None = None
+        self._schema: Schema | None = None
+        self._parameters: tuple[HeaderParameter, ...] | None = None
+
+    @property
+    def entry(self) -> Entry:
+        """What the steps of a call need to know."""
+        if self._entry is None:
+            self._entry = self._as_entry()
+        return self._entry
+
+    def _as_entry(self) -> Entry:
+        server, review = self.server, self.review
+        return Entry(
             server,
             "tool",
             self.name,
             self.name,
-            pin_digest,
-            action,
+            self.pin_digest,
+            self.action,
             review.call_timeout_seconds or server.call_timeout_seconds,
             review.effect.value,
             review.effect.changes_things,
             frozenset(review.scopes),
-            revision,
+            self.revision,
             taint_of(review),
-            _output_of(definition) if server.screening.output == "enforce" else None,
+            _output_of(self.definition) if server.screening.output == "enforce" else None,
             screen_of(server.screening),
         )
-        self._schema: Schema | None = None
-        self._parameters: tuple[HeaderParameter, ...] | None = None
 
     def seen_in(self, revision: str) -> Mapping[str, Any] | None:
         """The definition as a client of a revision can read it; None if it must not see the tool."""
@@ -216,6 +227,10 @@ class Endpoint:
         return tuple(sorted({scope for tool in self.tools.values() for scope in tool.review.scopes}))
 
 
+NOWHERE = Endpoint("", "", "", {}, {})
+"""Serves nobody."""
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
     """What one server offers after review: the entries of its pin that may be seen at all."""
@@ -229,21 +244,23 @@ class Offer:
     """The revision in which the pin was captured."""
 
 
-def offer(definition: ServerDefinition, pin: Pin, policy: Policy, known: Collection[str] | None = None) -> Offer:
-    """The servable entries of one server; of a deprecated version those tools that are `known` to policies by its successor."""
-    server, manifest = definition.name, pin.manifest
-    sound = defects(manifest).servable
+def offer(
+    definition: ServerDefinition, pin: Pin, refs: ServerRefs, known: Collection[str] | None = None, verdict: Verdict | None = None
+) -> Offer:
+    """The servable entries of one server; of a deprecated version those tools that are `known`, and prompts, that policies know by its
+    successor, whose `refs` it has. `verdict`: what was found out about this very pin."""
+    sound = servable(pin.manifest, verdict)
     tools = [entry for entry in sound.tools if entry["name"] in definition.tools and (known is None or entry["name"] in known)]
     revision = pin.revision if pin.revision in ERA_OF else NEWEST_LEGACY
     return Offer(
         definition,
-        manifest,
-        tuple(Tool(definition, t, definition.tools[t["name"]], pin.digest, policy.tool(server, t["name"]), revision) for t in tools),
-        tuple(Prompt(definition, p, pin.digest, policy.prompt(server, p["name"]), revision) for p in sound.prompts),
+        pin.manifest,
+        tuple(Tool(definition, t, definition.tools[t["name"]], pin.digest, refs.tools[t["name"]], revision) for t in tools),
+        tuple(Prompt(definition, p, pin.digest, refs.prompts[p["name"]], revision) for p in sound.prompts if p["name"] in refs.prompts),
         tuple(
-            [Resource(definition, r, pin.digest, policy.resource(server, r["uri"]), revision) for r in sound.resources]
+            [Resource(definition, r, pin.digest, refs.resource(r["uri"]), revision) for r in sound.resources]
             + [
-                Resource(definition, t, pin.digest, policy.resource(server, t["uriTemplate"]), revision, compile_template(t["uriTemplate"]))
+                Resource(definition, t, pin.digest, refs.resource(t["uriTemplate"]), revision, compile_template(t["uriTemplate"]))
                 for t in sound.resource_templates
             ]
         ),
@@ -279,8 +296,6 @@ def portal_endpoint(portal: str, offers: Sequence[Offer], public_url: str) -> En
     path = "/mcp" if portal == "default" else f"/mcp/{portal}"
     tools = [tool for offered in offers for tool in offered.tools]
     prompts = [prompt for offered in offers for prompt in offered.prompts]
-    aliases((tool.server.name, tool.name) for tool in tools)
-    aliases((prompt.server.name, prompt.name) for prompt in prompts)
     plain = [entry for offered in offers for entry in offered.resources if entry.template is None]
     return Endpoint(
         path,
@@ -288,8 +303,8 @@ def portal_endpoint(portal: str, offers: Sequence[Offer], public_url: str) -> En
         portal,
         {offered.definition.name: offered.manifest for offered in offers},
         {offered.definition.name: offered.definition.tenant for offered in offers},
-        {alias_of(tool.server.name, tool.name): tool for tool in tools},
-        {alias_of(prompt.server.name, prompt.name): prompt for prompt in prompts},
+        {alias: tools[position] for position, alias in enumerate(aliases((tool.server.name, tool.name) for tool in tools))},
+        {alias: prompts[position] for position, alias in enumerate(aliases((prompt.server.name, prompt.name) for prompt in prompts))},
         _unambiguous(plain, "uri"),
         tuple(_unambiguous([e for offered in offers for e in offered.resources if e.template is not None], "uriTemplate").values()),
         {offered.definition.name: offered.revision for offered in offers},

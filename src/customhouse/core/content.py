@@ -60,6 +60,9 @@ _TYPES: Final[Mapping[Kind, type[ServerContent] | type[PolicyContent] | type[Gra
 }
 
 
+_DECODERS: Final[Mapping[Kind, msgspec.json.Decoder[Content]]] = {kind: msgspec.json.Decoder(of) for kind, of in _TYPES.items()}
+
+
 def stated(content: Content) -> dict[str, Any]:
     """The JSON value of a content, without what is at its default."""
     if isinstance(content, ServerContent) and content.pin is not None:
@@ -72,6 +75,11 @@ def stated(content: Content) -> dict[str, Any]:
 def read_content(kind: Kind, value: object) -> Content:
     """The content of a JSON value. Raises `msgspec.ValidationError`, which says where."""
     return msgspec.convert(value, _TYPES[kind])
+
+
+def decode_content(kind: Kind, written: bytes | msgspec.Raw) -> Content:
+    """The content that was written down as JSON. Raises `msgspec.ValidationError`, which says where."""
+    return _DECODERS[kind].decode(written)
 
 
 def reviewers_needed(kind: Kind, content: Content) -> int:

@@ -1,19 +1,25 @@
 """What is served, as one immutable value: the servers with their pins, the policies and the portals that operators activated.
 
 The control process writes it down line by line, one version a line, and gateways read it. A line that says what a line of the picture
-before said is not read again: its values are taken over, so what did not change is the same object as before.
+before said is not read again: its values are taken over, so what did not change is the same object as before. A line carries what was
+found out about its content, with the name of the rules that found it; a reader with other rules finds it out again.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 import msgspec
 
-from customhouse.core.content import Content, GrantsContent, PolicyContent, PortalContent, ServerContent, read_content
+from customhouse.core.catalogue import Offer, offer
+from customhouse.core.content import Content, GrantsContent, PolicyContent, PortalContent, ServerContent, decode_content
 from customhouse.core.manifest import Pin, ServerDefinition
+from customhouse.core.policy import ServerRefs
 from customhouse.core.policygrants import Grant, grant_of
+from customhouse.core.policymodel import policy_server
 from customhouse.core.review import Kind, State, Version
+from customhouse.core.verdict import RULES, Verdict
 
 
 class Named(Protocol):
@@ -29,18 +35,22 @@ class Named(Protocol):
     def state(self) -> State: ...
 
 
-class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     kind: Kind
     name: str
     number: int
     digest: str
     state: State
+    verdict: Verdict | None = None
+    """Of a server."""
+    checked: str = ""
+    """Of a policy or grants: the rules by which those of this picture were checked against its servers."""
     content: msgspec.Raw
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class ServedServer:
-    """A version of a server that is served."""
+    """A version of a server that is served. What is made of it rests on nothing else, so it is made once."""
 
     name: str
     number: int
@@ -49,6 +59,23 @@ class ServedServer:
     """It is served beside its successor, at an address of its own, until its window ends."""
     definition: ServerDefinition
     pin: Pin | None
+    verdict: Verdict | None = None
+    """What was found out about this content, if by the rules of this release; None: it is found out at first use."""
+
+    @cached_property
+    def refs(self) -> ServerRefs:
+        """What policies know of it."""
+        return ServerRefs(policy_server(self.definition, self.pin), "" if self.verdict is None else self.verdict.known)
+
+    @cached_property
+    def offer(self) -> Offer | None:
+        """What it offers as the current version; None without a pin."""
+        return None if self.pin is None else offer(self.definition, self.pin, self.refs, verdict=self.verdict)
+
+    def offer_beside(self, current: Offer, refs: ServerRefs) -> Offer | None:
+        """What it offers beside the current version: what policies know by that one."""
+        known = {tool.name for tool in current.tools}
+        return None if self.pin is None else offer(self.definition, self.pin, refs, known, self.verdict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +90,10 @@ class Picture:
     """Servers by portal."""
     grants: tuple[Grant, ...] = ()
     """Of a directory that is served as it stands; the register keeps none."""
-    contents: Mapping[str, Content] = field(default_factory=dict)
-    """By digest, for the next picture."""
+    checked: bool = False
+    """These policies and grants were checked against these servers by the rules of this release."""
+    lines: Mapping[tuple[str, int, str, State], "_Read"] = field(default_factory=dict)
+    """What was read, for the next picture."""
 
     @property
     def paths(self) -> list[str]:
@@ -78,46 +107,82 @@ class Picture:
         return ["/mcp", *portals, *servers]
 
 
-def lines_of(served: Iterable[tuple[Version, bytes]]) -> list[bytes]:
-    """The lines of what is served, each version with its canonical content, in an order that says nothing."""
+def lines_of(served: Iterable[tuple[Version, bytes]], verdicts: Mapping[str, Verdict] | None = None, checked: str = "") -> list[bytes]:
+    """The lines of what is served, each version with its canonical content, in an order that says nothing. `verdicts` by the digest of the
+    content; `checked`: the rules by which all of it was built and checked as one."""
     ordered = sorted(served, key=lambda one: (one[0].kind.value, one[0].name, one[0].number))
     return [
-        _encode(_Line(kind=v.kind, name=v.name, number=v.number, digest=v.digest, state=v.state, content=msgspec.Raw(c)))
+        _encode(
+            _Line(
+                kind=v.kind,
+                name=v.name,
+                number=v.number,
+                digest=v.digest,
+                state=v.state,
+                verdict=(verdicts or {}).get(v.digest),
+                checked=checked if v.kind in _RULED else "",
+                content=msgspec.Raw(c),
+            )
+        )
         for v, c in ordered
     ]
 
 
-def picture_of(served: Iterable[tuple[Named, Content]], digest: str = "") -> Picture:
-    """The picture of these versions."""
+_Read = ServedServer | PolicyContent | GrantsContent | PortalContent
+_RULED = frozenset({Kind.POLICY, Kind.GRANT})
+
+
+def picture_of(served: Iterable[tuple[Named, Content]], verdicts: Mapping[str, Verdict]) -> Picture:
+    """The picture of these versions; `verdicts` by the digest of the content."""
+    return _picture((version, _read(version, content, verdicts.get(version.digest))) for version, content in served)
+
+
+def read_picture(digest: str, lines: Iterable[bytes], before: Picture) -> Picture:
+    """The picture of these lines. Raises `msgspec.MsgspecError` for what this release does not know."""
+    checked = True
+    read: list[tuple[Named, _Read]] = []
+    for line in map(_decode, lines):
+        checked = checked and (line.kind not in _RULED or line.checked == RULES)
+        known = before.lines.get(_place(line))
+        bare = msgspec.structs.replace(line, content=_NOTHING)
+        read.append((bare, known if known is not None else _read(line, decode_content(line.kind, line.content), line.verdict)))
+    return _picture(read, digest, checked=checked)
+
+
+def _read(version: Named, content: Content, verdict: Verdict | None) -> _Read:
+    if not isinstance(content, ServerContent):
+        return content
+    holds = verdict is not None and verdict.holds
+    deprecated = version.state is not State.ACTIVE
+    definition, pin = content.definition, content.pin
+    return ServedServer(version.name, version.number, version.digest, deprecated, definition, pin, verdict if holds else None)
+
+
+def _picture(read: Iterable[tuple[Named, _Read]], digest: str = "", *, checked: bool = False) -> Picture:
     servers: list[ServedServer] = []
     policies: dict[str, str] = {}
     portals: dict[str, tuple[str, ...]] = {}
     grants: list[Grant] = []
-    contents: dict[str, Content] = {}
-    for version, content in served:
-        contents[version.digest] = content
-        if isinstance(content, ServerContent):
-            deprecated = version.state is not State.ACTIVE
-            servers.append(ServedServer(version.name, version.number, version.digest, deprecated, content.definition, content.pin))
-        elif isinstance(content, PolicyContent):
-            policies[version.name] = content.text
-        elif isinstance(content, PortalContent):
-            portals[version.name] = content.portal.servers
-        elif isinstance(content, GrantsContent):
+    lines: dict[tuple[str, int, str, State], _Read] = {}
+    for version, value in read:
+        lines[_place(version)] = value
+        if isinstance(value, ServedServer):
+            servers.append(value)
+        elif isinstance(value, PolicyContent):
+            policies[version.name] = value.text
+        elif isinstance(value, PortalContent):
+            portals[version.name] = value.portal.servers
+        else:
             file = f"{version.name}.yaml"
-            grants += [grant_of(each, version.name, number, file, number) for number, each in enumerate(content.grants, 1)]
-    return Picture(digest, tuple(servers), policies, portals, tuple(grants), contents)
+            grants += [grant_of(each, version.name, number, file, number) for number, each in enumerate(value.grants, 1)]
+    return Picture(digest, tuple(servers), policies, portals, tuple(grants), checked, lines)
 
 
-def read_picture(digest: str, lines: Sequence[bytes], before: Picture) -> Picture:
-    """The picture of these lines. Raises `msgspec.MsgspecError` for what this release does not know."""
-    return picture_of(((line, _content(line, before)) for line in map(_decode, lines)), digest)
+def _place(version: Named) -> tuple[str, int, str, State]:
+    """What makes a line what it is: the digest is over kind, name and content."""
+    return version.name, version.number, version.digest, version.state
 
 
-def _content(line: "_Line", before: Picture) -> Content:
-    kept = before.contents.get(line.digest)
-    return kept if kept is not None else read_content(line.kind, msgspec.json.decode(line.content))
-
-
+_NOTHING = msgspec.Raw(b"")
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Line).decode

@@ -29,17 +29,14 @@ from customhouse.core.policymodel import (
     ActionRef,
     PolicyServer,
     PolicyTool,
+    ServerRefs,
     Uid,
     as_json,
     caller_entities,
     caller_uid,
     caller_uids,
-    cedar_schema,
     policy_servers,
-    prompt_ref,
     ref_entities,
-    resource_ref,
-    tool_ref,
 )
 from customhouse.core.policyrules import PolicyFinding, PolicyInvalid, Rule, Scope, read_rules
 from customhouse.core.policytext import quoted
@@ -55,7 +52,9 @@ __all__ = [
     "PolicyServer",
     "PolicyTool",
     "Rule",
+    "ServerRefs",
     "compile_policy",
+    "compile_rules",
     "policy_servers",
 ]
 
@@ -112,32 +111,32 @@ class Explanation(msgspec.Struct, frozen=True):
 def compile_policy(sources: Mapping[str, str], servers: Sequence[PolicyServer], grants: Sequence[Grant] = ()) -> "Policy":
     """The policy of a deployment: Cedar texts by file name, grants, and the servers they speak about. Raises `PolicyInvalid` with all
     findings."""
-    refs = tuple(itertools.chain.from_iterable(_refs(server) for server in servers))
+    return compile_rules(sources, [ServerRefs(server) for server in servers], grants)
+
+
+def compile_rules(
+    sources: Mapping[str, str], known: Sequence[ServerRefs], grants: Sequence[Grant] = (), *, checked: bool = False
+) -> "Policy":
+    """The same over servers whose handles there are. `checked`: these texts and grants were found sound against these very servers
+    already, so they are read and not validated. Raises `PolicyInvalid`."""
     read, unreadable = read_rules(sources)
-    granting, unfit = granted(grants, {ref.resource[1]: ref for ref in refs if ref.resource[0] == "Tool"})
+    granting, unfit = granted(grants, {ref.resource[1]: ref for one in known for ref in one.tools.values()} if grants else {})
     rules = (*read, *granting)
-    findings = [*unreadable, *unfit, *check(rules, servers, refs)]
+    findings = [*unreadable, *unfit]
+    if not checked:
+        findings += check(rules, [one.server for one in known], [ref for one in known for ref in one.all])
     if findings:
         raise PolicyInvalid(findings)
-    deciding, digest = [rule for rule in rules if not rule.tentative], _digest(rules, sources, servers, refs)
-    beside = None if len(deciding) == len(rules) else Policy(rules, servers, refs, digest)
-    return Policy(deciding, servers, refs, digest, beside)
+    deciding, digest = [rule for rule in rules if not rule.tentative], _digest(rules, sources, known)
+    beside = None if len(deciding) == len(rules) else Policy(rules, known, digest)
+    return Policy(deciding, known, digest, beside)
 
 
-def _refs(server: PolicyServer) -> Iterable[ActionRef]:
-    yield from (tool_ref(server, tool) for tool in server.tools)
-    yield from (prompt_ref(server, prompt) for prompt in server.prompts)
-    yield from (resource_ref(server, uri) for uri in server.resources)
-
-
-def _digest(rules: Sequence[Rule], sources: Mapping[str, str], servers: Iterable[PolicyServer], refs: Iterable[ActionRef]) -> str:
+def _digest(rules: Sequence[Rule], sources: Mapping[str, str], known: Iterable[ServerRefs]) -> str:
     """Over everything that a decision rests on, beside caller, action and arguments."""
     shipped = [rule.text for rule in rules if rule.shipped or rule.granted]
-    attributes = sorted((one.name, one.tenant, one.owner, sorted((tool.name, tool.labels) for tool in one.tools)) for one in servers)
-    types = sorted(((ref.resource, ref.effect.value, ref.arguments) for ref in refs), key=lambda typed: typed[0])
-    return (
-        "sha256:" + hashlib.sha256(msgspec.json.encode([shipped, sorted(sources.items()), attributes, types], order="sorted")).hexdigest()
-    )
+    servers = sorted((one.server.name, one.digest) for one in known)
+    return "sha256:" + hashlib.sha256(msgspec.json.encode([shipped, sorted(sources.items()), servers])).hexdigest()
 
 
 _V = TypeVar("_V")
@@ -200,13 +199,12 @@ class _Ground:
 
 
 class Policy:
-    """The compiled policy: immutable but for what it remembers of its own answers. Refs of one policy are for that policy alone."""
+    """The compiled policy: immutable but for what it remembers of its own answers."""
 
     def __init__(
         self,
         rules: Sequence[Rule],
-        servers: Sequence[PolicyServer],
-        refs: Iterable[ActionRef],
+        known: Iterable[ServerRefs],
         digest: str,
         beside: "Policy | None" = None,
     ) -> None:
@@ -215,12 +213,7 @@ class Policy:
         """The same with the rules of dry runs, which decide nothing; None without any."""
         self.digest: Final = digest
         """`sha256:` and 64 hexadecimal digits, over all texts in name order, grants, labels and types."""
-        self._servers = {server.name: server for server in servers}
-        self._refs = {(ref.resource[0], ref.server, ref.name): ref for ref in refs}
-        self._by_server: dict[str, list[ActionRef]] = {}
-        for ref in self._refs.values():
-            self._by_server.setdefault(ref.server, []).append(ref)
-        self._schemas: dict[str, cedarpy.Schema] = {}
+        self._known = {one.server.name: one for one in known}
         self._by_head = _by_head(self.rules)
         self._by_id = {rule.id: rule for rule in self.rules}
         self._permits = tuple(rule for rule in self.rules if rule.permits)
@@ -236,22 +229,27 @@ class Policy:
         self._reads_portal = any(rule.reads_portal for rule in self.rules)
         self._visible: _Bounded[bool] = _Bounded(MAX_DECISIONS)
 
+    def refs_of(self, server: str) -> ServerRefs:
+        """The handles of a server. Raises `KeyError` for one that policies do not know."""
+        return self._known[server]
+
     def tool(self, server: str, name: str) -> ActionRef:
         """The handle of a tool. Raises `KeyError` for one that policies do not know."""
-        return self._refs["Tool", server, name]
+        return self._known[server].tools[name]
 
     def prompt(self, server: str, name: str) -> ActionRef:
         """The handle of a prompt. Raises `KeyError` for one that policies do not know."""
-        return self._refs["Prompt", server, name]
+        return self._known[server].prompts[name]
 
     def resource(self, server: str, uri: str) -> ActionRef:
         """The handle of a resource, listed or read through a template. Raises `KeyError` for an unknown server."""
-        listed = self._refs.get(("Resource", server, uri)) or self._unlisted.get((server, uri))
-        return listed or self._unlisted.keep((server, uri), resource_ref(self._servers[server], uri))
+        known = self._known[server]
+        listed = known.resources.get(uri) or self._unlisted.get((server, uri))
+        return listed or self._unlisted.keep((server, uri), known.resource(uri))
 
     def offered(self) -> tuple[ActionRef, ...]:
         """Everything that policies know by name, in the order of servers; resources read through templates are not among it."""
-        return tuple(self._refs.values())
+        return tuple(itertools.chain.from_iterable(one.all for one in self._known.values()))
 
     def residuals(self, ref: ActionRef) -> tuple[tuple[Rule, Any], ...]:
         """The rules whose action and resource match, with what is left of their conditions while nothing is known of the caller and the
@@ -332,16 +330,9 @@ class Policy:
             ground = self._ground(caller, ref)
             if not ground.slice.reads_context:
                 return self._decisions.keep((caller.context_digest, ref), _judge(ground, {"now": int(now)}, None))
-            return _judge(ground, _context(ref, arguments, portal, now, taint), self._schema_of(ref.server))
+            return _judge(ground, _context(ref, arguments, portal, now, taint), self._known[ref.server].schema)
         except ValueError as unfit:
             return Decision(False, errors=(f"{ref.action[1]} cannot be judged: {unfit}",))
-
-    def _schema_of(self, server: str) -> cedarpy.Schema:
-        """What contexts are held against: that of all servers takes 5 s to read at 50,000 tools, and one call concerns one."""
-        found = self._schemas.get(server)
-        if found is None:
-            found = self._schemas[server] = cedarpy.Schema.from_json_str(json.dumps(cedar_schema(self._by_server.get(server, ()))))
-        return found
 
     def _look(self, caller: Caller, ref: ActionRef, now: float, portal: str | None) -> bool:
         try:
@@ -388,11 +379,12 @@ class Policy:
         return self._candidates.get(ref) or self._candidates.keep(ref, _ByPrincipal(tuple(self._selected(ref))))
 
     def _selected(self, ref: ActionRef) -> Iterable[Rule]:
-        heads = itertools.product((None, *ref.actions), (None, *ref.resources))
+        actions, resources = ref.actions, ref.resources
+        heads = itertools.product((None, *actions), (None, *resources))
         positions = set(itertools.chain.from_iterable(self._by_head.get(head, ()) for head in heads))
         for position in sorted(positions):
             rule = self.rules[position]
-            if rule.action.matches(ref.action, ref.actions) and rule.resource.matches(ref.resource, ref.resources):
+            if rule.action.matches(ref.action, actions) and rule.resource.matches(ref.resource, resources):
                 yield rule
 
     def _offered_entities(self, ref: ActionRef) -> cedarpy.Entities:
@@ -401,12 +393,12 @@ class Policy:
 
     def _offered_text(self, ref: ActionRef) -> str:
         refs = (self._mentioned(kind, *name.split("/", 1)) for kind, name in self._mentions if kind in _OFFERED)
-        servers = (self._servers[name] for kind, name in self._mentions if kind == "Server")
+        servers = (self._known[name].server for kind, name in self._mentions if kind == "Server")
         tenants = (name for kind, name in self._mentions if kind == "Tenant")
         return ref_entities([*refs, ref], servers, tenants)
 
     def _mentioned(self, kind: str, server: str, name: str) -> ActionRef:
-        return self.resource(server, name) if kind == "Resource" else self._refs[kind, server, name]
+        return _OFFERED[kind](self, server, name)
 
     def _slice(self, rules: tuple[Rule, ...]) -> _Slice:
         key = frozenset(rule.id for rule in rules)
@@ -422,7 +414,11 @@ class Policy:
                     yield NearMiss(rule, "It ended." if rule.until and rule.until <= now else sentence(rule, ref))
 
 
-_OFFERED: Final = frozenset({"Tool", "Prompt", "Resource"})
+_OFFERED: Final[Mapping[str, Callable[[Policy, str, str], ActionRef]]] = {
+    "Tool": Policy.tool,
+    "Prompt": Policy.prompt,
+    "Resource": Policy.resource,
+}
 
 
 def _fit(rule: Rule, own: Uid, within: frozenset[Uid], ref: ActionRef) -> tuple[bool, bool, bool]:

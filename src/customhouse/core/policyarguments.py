@@ -7,6 +7,7 @@ Facts used: `type`, `properties`, `required`, `items` and `enum` are conjunctive
 beside `$ref`, which hides its siblings up to draft 7 (JSON Schema draft-07, 8.3), and beside `prefixItems` or an `items` list,
 which leave `items` to the rest of the array. Names that begin with two underscores are left out: Cedar's JSON reads
 `__entity` and `__extn` as escapes.
+Verdicts are kept: whoever changes what this says raises the number in `verdict.RULES`.
 """
 
 from collections.abc import Callable, Mapping

@@ -3,6 +3,7 @@
 Names are checked first, since the engine takes any entity id for granted: a grant on a server that does not exist would wait, silently, for
 somebody to register that name. Then the engine's strict validation (Cedar, Policy validation) types every rule against every action it
 can apply to, so a rule that reads an optional argument without `has` does not load.
+Verdicts are kept: whoever changes what this says raises the number in `verdict.RULES`.
 """
 
 import json

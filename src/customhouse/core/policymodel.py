@@ -14,11 +14,14 @@ Actions: `Action::"call:notes/add"` in its class `Action::"read"`, `Action::"wri
 no slash, so `<server>/<name>` is unambiguous.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
+import cedarpy
 import msgspec
 
 from customhouse.core.flow import WORDS
@@ -62,11 +65,12 @@ class PolicyServer(msgspec.Struct, frozen=True):
 
 
 def policy_servers(definitions: Iterable[ServerDefinition], pins: Mapping[str, Pin]) -> tuple[PolicyServer, ...]:
-    """The servers of a deployment, in name order. A tool that has no class or is not in the pin does not exist here."""
-    return tuple(_policy_server(one, pins.get(one.name)) for one in sorted(definitions, key=lambda one: one.name))
+    """The servers of a deployment, in name order."""
+    return tuple(policy_server(one, pins.get(one.name)) for one in sorted(definitions, key=lambda one: one.name))
 
 
-def _policy_server(definition: ServerDefinition, pin: Pin | None) -> PolicyServer:
+def policy_server(definition: ServerDefinition, pin: Pin | None) -> PolicyServer:
+    """A server as policies see it. A tool that has no class or is not in the pin does not exist here."""
     bare = PolicyServer(definition.name, definition.tenant, definition.owner)
     if pin is None:
         return bare
@@ -87,7 +91,8 @@ def _policy_tool(name: str, review: ToolReview, input_schema: dict[str, Any]) ->
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ActionRef:
-    """One thing that can be called, read or got: a handle of one `Policy`, hashed by identity, so that looking a decision up is cheap."""
+    """One thing that can be called, read or got: a handle of the server that offers it, hashed by identity, so that looking a decision up
+    is cheap. It says what it stands for and nothing of any policy; what is decided about it is kept by each policy for itself."""
 
     action: Uid
     effect: Effect
@@ -96,24 +101,76 @@ class ActionRef:
     server: str
     owner: str
     name: str
-    arguments: ArgumentType | None = None
-    """The type of the arguments; None where the context has no arguments."""
-    labels: Mapping[str, Any] = field(default_factory=dict)
-    """What a reviewer said of a tool beside its class."""
-    actions: frozenset[Uid] = field(init=False)
-    """The action and its class."""
-    resources: frozenset[Uid] = field(init=False)
-    """The resource, its server and its tenant."""
+    tool: PolicyTool | None = None
+    """What a tool is to policies; None for what is no tool."""
+    _arguments: ArgumentType | None = field(init=False, default=None)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "actions", frozenset({self.action, ("Action", self.effect.value)}))
-        object.__setattr__(self, "resources", frozenset({self.resource, ("Server", self.server), ("Tenant", self.tenant)}))
+    @property
+    def arguments(self) -> ArgumentType | None:
+        """The type of the arguments, made at first use; None where the context has no arguments."""
+        if self._arguments is None and self.tool is not None:
+            object.__setattr__(self, "_arguments", arguments_type(self.tool.input_schema))
+        return self._arguments
+
+    @property
+    def labels(self) -> Mapping[str, Any]:
+        """What a reviewer said of a tool beside its class."""
+        return {} if self.tool is None else self.tool.labels
+
+    @property
+    def actions(self) -> frozenset[Uid]:
+        """The action and its class."""
+        return frozenset({self.action, ("Action", self.effect.value)})
+
+    @property
+    def resources(self) -> frozenset[Uid]:
+        """The resource, its server and its tenant."""
+        return frozenset({self.resource, ("Server", self.server), ("Tenant", self.tenant)})
+
+
+class ServerRefs:
+    """A server with a handle for each thing that policies know of it. It rests on the server alone, so policies may share it."""
+
+    def __init__(self, server: PolicyServer, digest: str = "") -> None:
+        self.server: Final = server
+        self.tools: Final = {tool.name: tool_ref(server, tool) for tool in server.tools}
+        self.prompts: Final = {prompt: prompt_ref(server, prompt) for prompt in server.prompts}
+        self.resources: Final = {uri: resource_ref(server, uri) for uri in server.resources}
+        self._digest = digest
+
+    def resource(self, uri: str) -> ActionRef:
+        """The handle of a resource; a new one for what is not listed."""
+        return self.resources.get(uri) or resource_ref(self.server, uri)
+
+    @property
+    def all(self) -> tuple[ActionRef, ...]:
+        """Every handle: tools, prompts, resources."""
+        return (*self.tools.values(), *self.prompts.values(), *self.resources.values())
+
+    @property
+    def digest(self) -> str:
+        """Over all that a decision can rest on here: attributes, classes, labels and the types of arguments."""
+        if not self._digest:
+            self._digest = _digest(self.server, self.all)
+        return self._digest
+
+    @cached_property
+    def schema(self) -> cedarpy.Schema:
+        """What contexts of calls here are held against: that of all servers takes 5 s to read at 50,000 tools, and one call concerns
+        one."""
+        return cedarpy.Schema.from_json_str(json.dumps(cedar_schema(self.all)))
+
+
+def _digest(server: PolicyServer, refs: Iterable[ActionRef]) -> str:
+    things = sorted(((ref.resource, ref.effect.value, ref.labels, ref.arguments) for ref in refs), key=lambda thing: thing[0])
+    value = [server.name, server.tenant, server.owner, things]
+    return "sha256:" + hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()
 
 
 def tool_ref(server: PolicyServer, tool: PolicyTool) -> ActionRef:
     path = f"{server.name}/{tool.name}"
     parts = (server.tenant, server.name, server.owner, tool.name)
-    return ActionRef(("Action", f"call:{path}"), tool.effect, ("Tool", path), *parts, arguments_type(tool.input_schema), tool.labels)
+    return ActionRef(("Action", f"call:{path}"), tool.effect, ("Tool", path), *parts, tool)
 
 
 def prompt_ref(server: PolicyServer, name: str) -> ActionRef:

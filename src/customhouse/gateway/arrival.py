@@ -15,7 +15,7 @@ class Passed:
 
     def __init__(self) -> None:
         self.view: object = None
-        """The view whose checks the head has passed; None before the first time."""
+        """The mark of the view whose checks the head has passed; None before the first time."""
         self.token = b""
         self.name: object = None
         """What the verifier knows the token by."""

@@ -101,7 +101,7 @@ class Exchange:
         tasking = Tasking(relay, self.task_ids)
         self.listening = Listening(self.live, relay, self.admission, self.conversations, self.clock)
         self.pairs = Pairs(self.conversations, self.listening)
-        self._lists: dict[tuple[View, tuple[int, int], str, str, str, str], bytes] = {}
+        self._lists: dict[tuple[object, tuple[int, int], str, str, str, str], bytes] = {}
         self._methods: Mapping[str, Callable[[Call], Awaitable[Answer | None]]] = {
             "initialize": self._open_session,
             "server/discover": self._greet,
@@ -152,15 +152,15 @@ class Exchange:
         view = self.live.view
         # 1. The door: a page from elsewhere, a form, a client that could not read the answer.
         passed = arrival.passed
-        if passed.view is not view:
+        if passed.view is not view.mark:
             check_origin(arrival.headers, view.hosts, view.origins)
             check_media(arrival)
         if self.live.draining:
             raise Refused(Reason.DRAINING)
-        endpoint = view.endpoints[arrival.path]
+        endpoint = _endpoint(view, arrival.path)
 
         # 2. Who is asking.
-        caller = (self.verifier.known(passed.name) if passed.view is view else None) or await self._identify(arrival, endpoint)
+        caller = (self.verifier.known(passed.name) if passed.view is view.mark else None) or await self._identify(arrival, endpoint)
         comes_from(trail, caller)
         if not endpoint.serves(caller):
             raise Refused(Reason.UNKNOWN_PATH)
@@ -177,6 +177,7 @@ class Exchange:
             return await self._hear(message, arrival, caller, endpoint, trail)
         describe(trail, message)
         call = Call(message, caller, endpoint, arrival, reply, trail, view)
+        del view, endpoint  # a stream may stay open for longer than they are served
         try:
             if message.era is Era.LEGACY:
                 return await self._carry_legacy(call)
@@ -200,10 +201,10 @@ class Exchange:
         """The caller behind the bearer token. Refusals carry the challenge of RFC 9728 section 5.1."""
         try:
             passed = arrival.passed
-            if passed.view is not self.live.view:
+            if passed.view is not self.live.view.mark:
                 passed.token = bearer_token(arrival)
                 passed.name = self.verifier.name_of(passed.token, endpoint.resource)
-                passed.view = self.live.view
+                passed.view = self.live.view.mark
             return self.verifier.known(passed.name) or await self.verifier.verify(passed.token, endpoint.resource)
         except Refused as refused:
             if refused.reason.row.status == 401:
@@ -271,8 +272,8 @@ class Exchange:
 
     async def hang_up(self, arrival: Arrival, reply: Reply, trail: Record) -> Answer:
         """A client ends its session with DELETE (2025-11-25, basic/transports, Session Management 5)."""
-        caller, endpoint = await self._without_message(arrival, trail, "DELETE", arrival.path)
-        session, _ = await self.conversations.enter(arrival.headers[SESSION_HEADER], caller, endpoint.path)
+        caller, _ = await self._without_message(arrival, trail, "DELETE", arrival.path)
+        session, _ = await self.conversations.enter(arrival.headers[SESSION_HEADER], caller, arrival.path)
         trail.revision = session.revision
         await self.conversations.end(session)
         trail.outcome = "accepted"
@@ -281,11 +282,11 @@ class Exchange:
     async def open_downlink(self, arrival: Arrival, reply: Reply, trail: Record) -> None:
         """A client listens to its session with GET, or comes back for what it missed (2025-11-25, basic/transports, Listening for Messages
         from the Server, Resumability and Redelivery)."""
-        caller, endpoint = await self._without_message(arrival, trail, "GET", arrival.path)
+        caller, _ = await self._without_message(arrival, trail, "GET", arrival.path)
         accept = arrival.headers.get(b"accept", b"").lower()
         if b"text/event-stream" not in accept and b"*/*" not in accept:
             raise Refused(Reason.NOT_ACCEPTABLE)
-        session, _ = await self.conversations.enter(arrival.headers[SESSION_HEADER], caller, endpoint.path)
+        session, _ = await self.conversations.enter(arrival.headers[SESSION_HEADER], caller, arrival.path)
         trail.revision = session.revision
         last_event_id = arrival.headers.get(b"last-event-id", b"").decode("latin-1")
         if last_event_id:
@@ -296,10 +297,10 @@ class Exchange:
     async def open_pair(self, arrival: Arrival, reply: Reply, trail: Record) -> None:
         """The stream of a client of 2024-11-05; see `gateway.pairs`."""
         path = endpoint_beside(arrival.path, STREAM, self.live.view.endpoints)
-        caller, endpoint = await self._without_message(arrival, trail, "GET", path)
+        caller, _ = await self._without_message(arrival, trail, "GET", path)
         self.admission.step_aside(caller)
         try:
-            await self.pairs.open(caller, endpoint.path, reply)
+            await self.pairs.open(caller, path, reply)
         finally:
             self.admission.step_back(caller)
         trail.outcome = "listened"
@@ -307,9 +308,9 @@ class Exchange:
     async def post_to_pair(self, arrival: Arrival, reply: PairReply, trail: Record) -> Answer | None:
         """A message of such a client."""
         path = endpoint_beside(arrival.path, MESSAGES, self.live.view.endpoints)
-        caller, endpoint = await self._without_message(arrival, trail, "POST", path)
+        caller, view = await self._without_message(arrival, trail, "POST", path)
         check_content_type(arrival)
-        pair = self.pairs.find(arrival, caller, endpoint.path)
+        pair = self.pairs.find(arrival, caller, path)
         try:
             message = read_message(arrival.body, arrival.headers, Agreed())
         except InEnvelope:
@@ -323,7 +324,7 @@ class Exchange:
         describe(trail, message)
         if message.era is Era.MODERN:
             raise Refused(Reason.UNSUPPORTED_VERSION, {"supported": list(LEGACY_REVISIONS), "requested": message.revision})
-        call = Call(message, caller, endpoint, arrival, reply, trail, self.live.view)
+        call = Call(message, caller, view.endpoints[path], arrival, reply, trail, view)
         if pair.session is not None:
             call.session, call.remembered = pair.session, await self.conversations.sessions.enter(pair.session)
             call.message = msgspec.structs.replace(message, revision=pair.session.revision)
@@ -348,8 +349,9 @@ class Exchange:
         await self.pairs.begin(pair, session)
         return self._own(call, result)
 
-    async def _without_message(self, arrival: Arrival, trail: Record, method: str, path: str) -> tuple[Caller, Endpoint]:
-        """The door, who, and how often, for a request at an endpoint that is of a legacy session or is to open one."""
+    async def _without_message(self, arrival: Arrival, trail: Record, method: str, path: str) -> tuple[Caller, View]:
+        """The door, who, and how often, for a request at an endpoint that is of a legacy session or is to open one; and the view that it
+        came to."""
         view = self.live.view
         trail.method, trail.era = method, Era.LEGACY.value
         if method != "POST":
@@ -357,7 +359,7 @@ class Exchange:
         check_origin(arrival.headers, view.hosts, view.origins)
         if self.live.draining:
             raise Refused(Reason.DRAINING)
-        endpoint = view.endpoints[path]
+        endpoint = _endpoint(view, path)
         caller = await self._identify(arrival, endpoint)
         comes_from(trail, caller)
         if not endpoint.serves(caller):
@@ -366,7 +368,7 @@ class Exchange:
         sent = arrival.headers.get(b"mcp-protocol-version", b"").decode("latin-1")
         if sent and sent not in ERA_OF:
             raise Refused(Reason.UNSUPPORTED_VERSION, {"supported": list(ERA_OF), "requested": sent})
-        return caller, endpoint
+        return caller, view
 
     async def _open_session(self, call: Call) -> Answer:
         result = self._greeting(call)
@@ -399,7 +401,7 @@ class Exchange:
             raise Refused(Reason.INVALID_PARAMS, message="The cursor is not one of this gateway's: lists come whole.")
         message, view, now = call.message, call.view, self.clock.now()
         state = (self.live.drift_version, view.policy.epoch(now))
-        key = (view, state, call.endpoint.path, message.method, call.caller.context_digest, message.revision)
+        key = (view.mark, state, call.endpoint.path, message.method, call.caller.context_digest, message.revision)
         encoded = self._lists.get(key)
         if encoded is None:
             seen, drifted = partial(view.policy.visible, now=now, portal=call.endpoint.portal), self.live.is_drifted
@@ -451,6 +453,14 @@ class Exchange:
 
     def _took_us(self, started: float) -> int:
         return int((self.clock.monotonic() - started) * 1e6)
+
+
+def _endpoint(view: View, path: str) -> Endpoint:
+    """What the door found a moment ago. Raises `Refused` UNKNOWN_PATH where another view came between."""
+    found = view.endpoints.get(path)
+    if found is None:
+        raise Refused(Reason.UNKNOWN_PATH)
+    return found
 
 
 def describe(trail: Record, message: Message) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from customhouse.core.catalogue import Entry
+from customhouse.core.catalogue import NOWHERE, Entry
 from customhouse.core.identity import Caller
 from customhouse.core.listing import offers, shown
 from customhouse.core.permit import Permit
@@ -34,7 +34,7 @@ from customhouse.gateway.call import JSON, Answer, Call, encode
 from customhouse.gateway.conversations import Conversations
 from customhouse.gateway.ears import Ear, Ears
 from customhouse.gateway.kept import Kept
-from customhouse.gateway.live import Live
+from customhouse.gateway.live import NO_VIEW, Live
 from customhouse.gateway.outlets import Notice, Outlet, list_changed
 from customhouse.gateway.relay import Relay
 from customhouse.gateway.subscriptions import ServerSaidNo, Subscriptions
@@ -104,14 +104,15 @@ class Listening:
             reply.event(encode(told))
             reply.room()
             outlet.kinds = accepted.lists
-            del asked, accepted, told
+            info = call.view.server_info
+            del asked, accepted, told, can
             _forget_request(call)
             await self.hold(outlet, reply)
         finally:
             self._ears.close(ear)
             self._admission.step_back(caller)
         call.trail.outcome = "listened"
-        result = stamped({}, call.message.era, call.message.method, call.view.server_info)
+        result = stamped({}, call.message.era, call.message.method, info)
         return Answer(200, JSON, answer_bytes(call.message.id, encode(tagged(result, call.message.id))))
 
     async def _subscribe_all(self, call: Call, ear: Ear, asked: Filter, can: Mapping[str, Any]) -> None:
@@ -391,7 +392,9 @@ class Listening:
 
 
 def _forget_request(call: Call) -> None:
-    """Nothing of a request but its id is needed any more, and its stream may stay open for long: a filter may be as long as a body."""
+    """Nothing of a request but its id is needed any more, and its stream may stay open for long: a filter may be as long as a body, and a
+    view that is held is not let go."""
+    call.view, call.endpoint = NO_VIEW, NOWHERE
     call.arrival.body = b""
     call.message.params.clear()
     if call.arrival.passed.agreed.meta is not call.message.meta:  # what is remembered with a head is small, and still needed

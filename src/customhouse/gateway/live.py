@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from customhouse.core.catalogue import Endpoint
-from customhouse.core.policy import Policy
+from customhouse.core.policy import Policy, compile_policy
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class View:
     """The approved picture of a deployment."""
 
@@ -20,6 +20,12 @@ class View:
     """Web origins that may call."""
     server_info: Mapping[str, str]
     """How the gateway introduces itself."""
+    mark: object = field(default_factory=object)
+    """Stands for this view where only the question is whether it is still the one: what is kept for long holds this, never the view."""
+
+
+NO_VIEW = View({}, compile_policy({}, ()), frozenset(), frozenset(), {})
+"""Nothing is served and nothing permitted: what a request holds that needs its view no more."""
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """What the gateway asks of the machine it runs on: to start a stdio server where it can do no harm."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from customhouse.core.launch import Launch
@@ -67,8 +67,8 @@ class Views(Protocol):
     def current(self) -> str:
         """The digest of the current picture; empty before the first one. Cheap: asked several times a second."""
 
-    def read(self, digest: str) -> list[bytes]:
-        """The lines of a picture. Blocks. Raises `ValueError` for one that is not there, or is not what its digest says."""
+    def read(self, digest: str) -> Iterator[bytes]:
+        """The lines of a picture, one at a time. Blocks. Raises `ValueError` for one that is not there, or is not what its digest says."""
 
     def block(self, entries: bytes) -> None:
         """Say what is blocked: JSON, replaced whole. Blocks."""

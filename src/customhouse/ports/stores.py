@@ -76,7 +76,8 @@ class Books(Protocol):
         """Add a tenant, or replace the one of that name."""
 
     def add_content(self, digest: str, content: bytes) -> None:
-        """Keep a content under its digest; a second time is nothing. Contents are never changed or removed."""
+        """Keep a content under its digest, or under a name that fixes it as a digest does; a second time is nothing. Contents are never
+        changed or removed."""
 
     def contents(self, digests: Iterable[str]) -> Mapping[str, bytes]:
         """The contents of those digests that are known."""

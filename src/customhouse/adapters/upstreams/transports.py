@@ -98,10 +98,14 @@ class TransportUpstreams:
     def attend(self, definition: ServerDefinition) -> None:
         """From now on changes of the server's lists are heard, on a stream that the gateway keeps open where there is one.
 
-        Servers on channels are heard while a channel stands; none is opened for that alone.
+        Servers on channels are heard while a channel stands; none is opened for that alone. One that cannot be called is not heard either.
         """
         self._attended.add(definition.name)
-        server = self._server(definition)
+        try:
+            server = self._server(definition)
+        except Refused as unusable:
+            log.warning("%s is not listened to: %s", definition.name, unusable.note)
+            return
         if isinstance(server, StreamableServer):
             server.attend()
 
@@ -143,9 +147,12 @@ class TransportUpstreams:
     def _begin(self, definition: ServerDefinition) -> Server:
         if definition.stdio is not None:
             return self._put(StdioServer(definition, lambda: self._start(definition), self._clock, self._hearing))
-        fresh = StreamableServer(
-            definition, self._secrets, self._clock, self._hearing, self._deadlines, self._connect, self._over_older_transport
-        )
+        try:
+            fresh = StreamableServer(
+                definition, self._secrets, self._clock, self._hearing, self._deadlines, self._connect, self._over_older_transport
+            )
+        except LookupError as missing:
+            raise Refused(Reason.UPSTREAM_UNREACHABLE, note=f"its credential cannot be read: {missing}") from missing
         if definition.name in self._attended:
             fresh.attend()
         return self._put(fresh)

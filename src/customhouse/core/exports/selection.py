@@ -112,8 +112,9 @@ def grantable(policy: Policy, ref: ActionRef) -> bool:
 
     Rules with conditions are taken for their best, so a yes is a perhaps and a no is a no.
     """
+    actions, resources = ref.actions, ref.resources
     covering = [
-        rule for rule in policy.rules if rule.action.matches(ref.action, ref.actions) and rule.resource.matches(ref.resource, ref.resources)
+        rule for rule in policy.rules if rule.action.matches(ref.action, actions) and rule.resource.matches(ref.resource, resources)
     ]
     for_all = [
         rule for rule in covering if rule.principal.anchors is None and not rule.principal.entity_type and not rule.syntax.get("conditions")
