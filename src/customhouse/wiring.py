@@ -146,8 +146,7 @@ def files_picture(deployment: Deployment) -> Picture:
 
 def policy_of(picture: Picture) -> Policy:
     """The policy of what is served, over the current version of each server. Raises `PolicyInvalid`."""
-    current = sorted((one for one in picture.servers if not one.deprecated), key=lambda one: one.name)
-    return compile_rules(picture.policies, [one.refs for one in current], picture.grants, checked=picture.checked)
+    return compile_rules(picture.policies, [one.refs for one in picture.current.values()], picture.grants, checked=picture.checked)
 
 
 def read_sources(directory: Path) -> dict[str, str]:
@@ -163,7 +162,7 @@ def governing(loaded: Loaded) -> Deployment:
     if not follows_registry(loaded.settings):
         return read_deployment(loaded)
     picture = served_picture(loaded)
-    current = [one for one in picture.servers if not one.deprecated]
+    current = [one for one in picture.current.values() if one.offered]
     pins = {one.name: one.pin for one in current if one.pin is not None}
     return Deployment(loaded, tuple(one.definition for one in current), pins, picture.policies, picture.grants)
 
@@ -180,16 +179,15 @@ def build_view(deployment: Deployment) -> View:
 
 def view_of(settings: Settings, picture: Picture) -> View:
     """The view of what is served. Raises `PolicyInvalid`, and `ValueError` where two names of a portal collide."""
-    current = [one for one in picture.servers if not one.deprecated]
     policy = policy_of(picture)
-    offers = {one.name: one.offer for one in current if one.offer is not None}
+    offers = {name: one.offer for name, one in picture.current.items() if one.offered and one.offer is not None}
     portals = {**{name: portal.servers for name, portal in settings.portals.items()}, **picture.portals}
     portals.setdefault("default", tuple(offers))
     endpoints: list[Endpoint] = [server_endpoint(offered, settings.public_url) for offered in offers.values()]
     for name, servers in portals.items():
         endpoints.append(portal_endpoint(name, [offers[server] for server in servers if server in offers], settings.public_url))
-    for one in picture.servers:
-        beside = one.offer_beside(offers[one.name], policy.refs_of(one.name)) if one.deprecated and one.name in offers else None
+    for one in picture.beside:
+        beside = one.offer_beside(offers[one.name], policy.refs_of(one.name)) if one.name in offers else None
         if beside is not None:
             endpoints.append(server_endpoint(beside, settings.public_url, one.number))
     return View(
@@ -554,9 +552,9 @@ class Gateway:
 
     async def _taken_over(self, picture: Picture) -> None:
         """What is served is something else now."""
-        self._upstreams.retain([one.definition for one in picture.servers])
-        for number, one in enumerate(picture.servers):
-            if one.pin is not None and not one.deprecated:
+        self._upstreams.retain([one.definition for one in picture.servers if one.offered])
+        for number, one in enumerate(picture.current.values()):
+            if one.pin is not None and one.offered:
                 self._upstreams.attend(one.definition)
             if number % ATTENDED_AT_ONCE == 0:
                 await asyncio.sleep(0)

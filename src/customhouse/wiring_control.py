@@ -6,11 +6,12 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import uvicorn
 
@@ -67,13 +68,14 @@ log = logging.getLogger(__name__)
 LEDGER_DIRECTORY = "control-ledger"
 """In the data directory, beside the gateway's: each process has one of its own."""
 
+OPERATIONS_AT_ONCE = 8
+"""Worker threads for operators' requests; the process's own work has others."""
+
 TICK_SECONDS = 60.0
 """Between two looks at what is due: windows, reviews and days of review are days, not minutes."""
 
 READ_ON_SECONDS = 30.0
 """Between two looks at what was called since."""
-
-_T = TypeVar("_T")
 
 
 class ControlProcess:
@@ -147,12 +149,14 @@ class ControlProcess:
             hosts=frozenset(hosts_of(self._control, resource)),
             origins=frozenset(origin.encode() for origin in self._control.allowed_origins),
             ready=self._ready,
+            has_role=self._register.has_role,
+            threads=ThreadPoolExecutor(OPERATIONS_AT_ONCE, "operation"),
         )
         registry, listing = self._control.registry_api, self._listing
         if registry is not None and listing is not None:
             told = registry_api(lambda: listing.versions, namespace=registry.namespace, allowed_origins=registry.allowed_origins)
             door = replace(door, public=(told,), open_below="/v0.1/")
-        rows = operations(self._register, self._captures, self._evidence, self._tenants, self._carried_out)
+        rows = operations(self._register, self._captures, self._evidence, self._tenants)
         desk = ApprovalDesk(approvals_in(self._stores), self._clock, allowed_by(self._control.roles))
         return application(door, (*rows, *approval_operations(desk)))
 
@@ -161,10 +165,6 @@ class ControlProcess:
 
     def _unfit(self, served: Served) -> Sequence[str]:
         return unfit(served, self._register.verdicts, self._build, self._problems)
-
-    def _carried_out(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """From a worker thread, on the loop."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def _served_changed(self) -> None:
         """From a worker thread."""
@@ -195,6 +195,8 @@ class ControlProcess:
         ]
         if self._notices is not None:
             tasks.append(asyncio.create_task(self._notices.run()))
+        for task in tasks:
+            task.add_done_callback(self._ended)
         hearing = self._hear()
         try:
             yield
@@ -211,6 +213,12 @@ class ControlProcess:
                 await self._ledger.close()
             except Refused as unrecorded:
                 log.warning("the end of this process could not be recorded: %s", unrecorded.note)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        """Work that ended by a defect takes the process with it: whoever keeps it starts it again, and nothing looks well meanwhile."""
+        if not task.cancelled() and (defect := task.exception()) is not None:
+            log.error("a part of the control process broke", exc_info=defect)
+            self.server.should_exit = True
 
     async def _announce(self, announce: Callable[[], None]) -> None:
         while not self.server.started:  # noqa: ASYNC110 - uvicorn has a flag and no event

@@ -182,7 +182,7 @@ def test_each_step_needs_its_role(world: World, caller: Caller, step: Step) -> N
 def test_who_may_not_read_a_thing_does_not_learn_that_it_exists(world: World) -> None:
     world.active()
     assert world.register.listing(STRANGER) == []
-    assert world.register.history(STRANGER) == ([], 4)
+    assert world.register.history(STRANGER) == ([], 0), "not even how much there is"
     for number in (1, 2):
         assert refusal_of(world.register.show, STRANGER, Kind.SERVER, "notes", number) is Reason.NOTHING_OF_THAT_NAME
         assert refusal_of(world.register.step, STRANGER, Kind.SERVER, "notes", number, Step.SUSPEND) is Reason.NOTHING_OF_THAT_NAME
@@ -295,7 +295,8 @@ def test_reviews_expire_with_notice_and_then_the_server_is_suspended(world: Worl
     world.time.at += FORTNIGHT
     assert [event.action for event in world.register.tick()] == ["suspend"]
     assert world.states() == {1: "quarantined"}
-    assert world.register.served() == {}
+    ((suspended, _),) = world.register.served()[Kind.SERVER, "notes"]
+    assert suspended.state is State.QUARANTINED, "known to rules, and offered to nobody"
 
 
 def test_a_renewed_review_keeps_the_server(world: World) -> None:

@@ -67,4 +67,11 @@ def test_a_group_of_another_tenant_with_the_same_name_is_another_group() -> None
 
 def test_an_operator_is_named_by_tenant_and_person_whatever_issuer_vouches() -> None:
     assert named(caller("ann")) == "local/ann"
-    assert named(caller("", workload="ci")) == "local/ci"
+    assert named(caller("", workload="ci")) == "local/workload/ci"
+
+
+def test_a_program_named_like_a_person_has_no_role_of_that_person() -> None:
+    given = Assignment(role=Role.ADMIN, people=("local/root", "local/workload/ci"))
+    assert allowed(caller("root"), Action.SPAWN, "local", given)
+    assert not allowed(caller("", workload="root"), Action.SPAWN, "local", given)
+    assert allowed(caller("", workload="ci"), Action.SPAWN, "local", given)

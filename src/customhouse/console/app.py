@@ -7,13 +7,14 @@ closing record before its answer (decision 7). Host and Origin are checked on ev
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
@@ -31,8 +32,14 @@ log = logging.getLogger(__name__)
 
 PREFIX = "/api/v1"
 
-MAX_BODY_BYTES = 67_108_864
-"""A pin of 512 tools with schemas of 64 KiB and as much text again."""
+MAX_VALUES = 1_000_000
+"""JSON values in one body; a pin of 512 tools has some 100,000. What is small in bytes can be large in memory."""
+
+LARGE_BYTES = 65_536
+"""A body beyond this is read in a thread, one such body at a time."""
+
+BODY_SECONDS = 30.0
+"""For a body to arrive: 560 KB/s for the largest."""
 
 HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff", "content-security-policy": "default-src 'none'"}
 """Of every answer: texts of servers are in some of them, and nothing of it is ever a page (threat class T20)."""
@@ -54,6 +61,11 @@ class OperatorsDoor:
     hosts: frozenset[bytes]
     origins: frozenset[bytes]
     ready: Callable[[], dict[str, bool]]
+    has_role: Callable[[Caller], bool]
+    """Whether somebody has any role at all; from others no body is read."""
+    threads: Executor
+    """For operations alone, so that however many wait, the process's own work goes on."""
+    large_bodies: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     public: Sequence[BaseRoute] = field(default=())
     """Routes that answer without a token, such as a registry's listing."""
     open_below: str = ""
@@ -138,16 +150,19 @@ class _Endpoint:
             if operation is None:
                 raise Refused(Reason.METHOD_NOT_ALLOWED, headers=(("Allow", ", ".join(sorted(self._methods))),))
             trail.method = operation.name
-            asked = await _read(request, operation, caller)
+            asked = await _read(request, operation, caller, self._door)
             _describe(trail, asked)
             if operation.changes_things:
                 await self._record(msgspec.structs.replace(trail, kind="intent"))
-            answer = await asyncio.to_thread(operation.carry, asked)
+            answer = await self._carried_out(operation, asked)
             trail.outcome = "done"
             response = _json(operation.status, answer)
         except Refused as refused:
             trail.outcome, trail.note = refused.reason.name, refused.note
             response = _refusal(refused)
+        except ClientDisconnect:
+            trail.outcome = "caller_left"
+            response = _refusal(Refused(Reason.REQUEST_TOO_SLOW))
         except Exception:  # the one exit: a defect is answered, recorded and logged, never swallowed
             log.exception("operation %s broke the control process", trail.call_id)
             trail.outcome = Reason.GATEWAY_BROKE.name
@@ -157,6 +172,12 @@ class _Endpoint:
         except Refused as unrecorded:
             return _refusal(unrecorded)
         return response
+
+    async def _carried_out(self, operation: Operation, asked: Asked) -> msgspec.Struct:
+        if operation.on_loop:
+            return await cast(Awaitable[msgspec.Struct], operation.carry(asked))
+        carry = cast(Callable[[Asked], msgspec.Struct], operation.carry)
+        return await asyncio.get_running_loop().run_in_executor(self._door.threads, carry, asked)
 
     async def _identify(self, request: Request, trail: Record) -> Caller:
         try:
@@ -175,8 +196,9 @@ class _Endpoint:
         await self._door.ledger.append(msgspec.structs.replace(record, at=self._door.clock.now()), durable=record.kind == "intent")
 
 
-async def _read(request: Request, operation: Operation, caller: Caller) -> Asked:
-    """The parameters and the body. Raises `Refused` INVALID_PARAMS, MALFORMED_JSON, BODY_TOO_LARGE, WRONG_CONTENT_TYPE, CONTENT_INVALID."""
+async def _read(request: Request, operation: Operation, caller: Caller, door: OperatorsDoor) -> Asked:
+    """The parameters and the body. Raises `Refused` INVALID_PARAMS, NOT_YOUR_ROLE, MALFORMED_JSON, BODY_TOO_LARGE, REQUEST_TOO_SLOW,
+    WRONG_CONTENT_TYPE, CONTENT_INVALID."""
     path = {name: _converted(value, PARAMETERS[name], name) for name, value in request.path_params.items()}
     given = dict(request.query_params.multi_items())
     if len(given) != len(request.query_params.multi_items()):
@@ -187,24 +209,45 @@ async def _read(request: Request, operation: Operation, caller: Caller) -> Asked
         name: _converted(given[name], parameter.type, name) if name in given else parameter.default
         for name, parameter in operation.query.items()
     }
-    return Asked(caller, path, query, await _body(request, operation))
+    return Asked(caller, path, query, await _body(request, operation, caller, door))
 
 
-async def _body(request: Request, operation: Operation) -> Any:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise Refused(Reason.BODY_TOO_LARGE)
+async def _body(request: Request, operation: Operation, caller: Caller, door: OperatorsDoor) -> Any:
     if operation.body is None:
-        if body:
+        if await _bytes_of(request, 0):
             raise Refused(Reason.INVALID_PARAMS, message="This operation takes no body.")
         return None
+    if not door.has_role(caller):
+        raise Refused(Reason.NOT_YOUR_ROLE, {"roles": []})
     if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
         raise Refused(Reason.WRONG_CONTENT_TYPE)
-    value = read_json(bytes(body), MAX_DEPTH)
+    length = request.headers.get("content-length", "")
+    if operation.max_body_bytes <= LARGE_BYTES or (length.isdecimal() and int(length) <= LARGE_BYTES):
+        return _converted_body(await _bytes_of(request, operation.max_body_bytes), operation.body)
+    async with door.large_bodies:
+        body = await _bytes_of(request, operation.max_body_bytes)
+        return await asyncio.get_running_loop().run_in_executor(door.threads, _converted_body, body, operation.body)
+
+
+async def _bytes_of(request: Request, limit: int) -> bytes:
+    body = bytearray()
     try:
-        return msgspec.convert(value, operation.body)
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > max(limit, 1):
+                    raise Refused(Reason.BODY_TOO_LARGE)
+    except TimeoutError:
+        raise Refused(Reason.REQUEST_TOO_SLOW) from None
+    return bytes(body)
+
+
+def _converted_body(body: bytes, struct: type[msgspec.Struct]) -> Any:
+    if sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        raise Refused(Reason.BODY_TOO_LARGE)
+    value = read_json(body, MAX_DEPTH)
+    try:
+        return msgspec.convert(value, struct)
     except msgspec.ValidationError as invalid:
         raise Refused(Reason.CONTENT_INVALID, {"findings": [f"{invalid}."]}) from None
 

@@ -1,6 +1,6 @@
 """The operations of the operators' API, bound to what carries them out."""
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -17,6 +17,9 @@ from customhouse.core.operators import EVERYWHERE, named
 from customhouse.core.refusal import Reason, Refused
 from customhouse.core.review import Kind, Step
 
+MAX_CONTENT_BYTES: Final = 16_777_216
+"""A definition with its pin: 512 tools with 32 KiB each."""
+
 Page = Annotated[int, msgspec.Meta(ge=1, le=1_000)]
 After = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 KIND: Final = Query(KindName, "", "Only this kind.")
@@ -25,13 +28,9 @@ NAME: Final = Query(Annotated[str, msgspec.Meta(max_length=100)], "", "Only thin
 STEPS: Final[Mapping[str, Step]] = {step.value: step for step in (Step.WITHDRAW, Step.ACTIVATE, Step.DEPRECATE, Step.SUSPEND, Step.RETIRE)}
 
 
-Run = Callable[[Coroutine[Any, Any, Looked]], Looked]
-"""Carries a coroutine out on the loop of the control process, from a worker thread."""
-
-
-def operations(register: Register, captures: Captures, evidence: Evidence, tenants: Tenants, run: Run) -> tuple[Operation, ...]:
+def operations(register: Register, captures: Captures, evidence: Evidence, tenants: Tenants) -> tuple[Operation, ...]:
     """The table."""
-    bound = _Bound(register, captures, evidence, tenants, run)
+    bound = _Bound(register, captures, evidence, tenants)
     version = "/versions/{kind}/{name}/{number}"
     return (
         Operation("GET", "/whoami", "whoAmI", "Who asks, and with which roles.", shapes.Myself, bound.myself),
@@ -53,6 +52,7 @@ def operations(register: Register, captures: Captures, evidence: Evidence, tenan
             shapes.VersionShown,
             bound.propose,
             body=shapes.Proposal,
+            max_body_bytes=MAX_CONTENT_BYTES,
             refusals=(409,),
         ),
         Operation(
@@ -92,6 +92,7 @@ def operations(register: Register, captures: Captures, evidence: Evidence, tenan
             "Look at what the server of a version offers now, and compare it with the pin.",
             shapes.Captured,
             bound.capture,
+            on_loop=True,
             refusals=(409, 502),
         ),
         Operation(
@@ -147,12 +148,11 @@ def operations(register: Register, captures: Captures, evidence: Evidence, tenan
 class _Bound:
     """What the operations call."""
 
-    def __init__(self, register: Register, captures: Captures, evidence: Evidence, tenants: Tenants, run: Run) -> None:
+    def __init__(self, register: Register, captures: Captures, evidence: Evidence, tenants: Tenants) -> None:
         self._register = register
         self._captures = captures
         self._evidence = evidence
         self._tenants = tenants
-        self._run = run
 
     def myself(self, asked: Asked) -> shapes.Myself:
         caller = asked.caller
@@ -203,9 +203,9 @@ class _Bound:
         )
         return shapes.History(events=[shapes.event_shown(event) for event in events], next_after=after)
 
-    def capture(self, asked: Asked) -> shapes.Captured:
+    async def capture(self, asked: Asked) -> shapes.Captured:
         name, number = server_of(asked)
-        return _captured(self._run(self._captures.look(asked.caller, name, number)))
+        return _captured(await self._captures.look(asked.caller, name, number))
 
     def drift(self, asked: Asked) -> shapes.Drift:
         return shapes.Drift(servers=[_captured(one) for one in self._captures.last_looks(asked.caller)])

@@ -1,6 +1,6 @@
 """The table of the operators' API: one row per operation, from which requests are read and the OpenAPI description is written."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -45,11 +45,14 @@ class Operation:
     """The operation id, and the method of the ledger's record."""
     summary: str
     answer: type[msgspec.Struct]
-    carry: Callable[[Asked], msgspec.Struct]
-    """Does it; blocks, and runs in a worker thread."""
+    carry: Callable[[Asked], msgspec.Struct] | Callable[[Asked], Awaitable[msgspec.Struct]]
+    """Does it: blocks, and runs in a worker thread; or is awaited on the loop, where `on_loop` says so."""
     body: type[msgspec.Struct] | None = None
     query: Mapping[str, Query] = field(default_factory=dict)
     status: int = 200
+    on_loop: bool = False
+    """It waits for something else than the books, so no thread waits with it."""
+    max_body_bytes: int = 65_536
     refusals: tuple[int, ...] = ()
     """HTTP statuses of refusals beside those that every operation has."""
 
@@ -70,5 +73,5 @@ PARAMETERS: Mapping[str, Any] = {
 }
 """Parameters in paths: the type of each name."""
 
-ALWAYS = (400, 401, 403, 404, 405, 413, 415, 422, 503)
+ALWAYS = (400, 401, 403, 404, 405, 408, 413, 415, 422, 503)
 """Statuses of refusals that any operation may have: the door, the token, the role, an unknown name, a body that does not fit."""

@@ -15,7 +15,7 @@ import msgspec
 
 from customhouse.control.register import Register, Served
 from customhouse.control.snapshots import REST_SECONDS, SOON_SECONDS, Capture, blocked_by, capture, summary
-from customhouse.core.content import ServerContent
+from customhouse.core.content import ServerContent, stated
 from customhouse.core.drift import Change, drift
 from customhouse.core.identity import Caller
 from customhouse.core.manifest import Manifest, ServerDefinition, canonical_bytes
@@ -23,12 +23,17 @@ from customhouse.core.operators import Action
 from customhouse.core.permit import Purpose
 from customhouse.core.record import Record
 from customhouse.core.refusal import Reason, Refused
-from customhouse.core.review import SERVED, Kind, State
+from customhouse.core.review import SERVED, Kind, State, content_digest
 from customhouse.ports.hosts import Views
 from customhouse.ports.stores import Captured, Event, Stores
 from customhouse.ports.traffic import Clock, Ledger, Sources
 
 log = logging.getLogger(__name__)
+
+MAX_ON_DEMAND = 8
+"""Looks that operators asked for at once; more are refused."""
+
+_decode_blocked = msgspec.json.Decoder(dict[str, tuple[tuple[str, str], ...]]).decode
 
 NOTHING = Manifest(server_info={}, capabilities={})
 """What a server without a pin is compared with: everything is new."""
@@ -57,6 +62,11 @@ class _Watched:
     looked: Looked | None = None
     """What the last look found; None before the first."""
 
+    @property
+    def name(self) -> str:
+        """Of the server."""
+        return self.definition.name
+
 
 class Captures:
     """All looks of one control process. Lives on its loop; the stores are used in worker threads."""
@@ -81,30 +91,36 @@ class Captures:
         self._views = views
         self._interval_seconds = interval_seconds
         self._serve_compatible = serve_compatible
-        self._watched: dict[str, _Watched] = {}
-        self._looking: dict[int, asyncio.Task[Capture]] = {}
-        self._blocked: dict[str, frozenset[tuple[str, str]]] = {}
+        self._watched: dict[tuple[str, int], _Watched] = {}
+        """By name and number: every version that is served."""
+        self._looking: dict[str, asyncio.Task[Capture]] = {}
+        self._on_demand = asyncio.Semaphore(MAX_ON_DEMAND)
+        self._said: dict[str, frozenset[tuple[str, str]]] = {
+            name: frozenset(entries) for name, entries in _decode_blocked(views.blocked() or b"{}").items()
+        }
+        """What is blocked, as gateways were told, also by the process before: a verdict stands until a look says something else."""
 
     # The schedule
 
     def follow(self, served: Served) -> None:
         """These servers are looked at from now on, and no others."""
-        wanted: dict[str, _Watched] = {}
-        for (kind, name), versions in served.items():
-            version, content = versions[0]
-            if kind is Kind.SERVER and version.state is State.ACTIVE and isinstance(content, ServerContent) and content.pin is not None:
-                wanted[name] = _Watched(content.definition, content.pin.manifest, version.digest)
-        for name in [name for name, one in self._watched.items() if name not in wanted or one.digest != wanted[name].digest]:
-            self._leave(name)
-        for name, watched in wanted.items():
-            if name not in self._watched:
-                self._watched[name] = watched
-                watched.task = asyncio.get_running_loop().create_task(self._watch(watched))
+        wanted: dict[tuple[str, int], _Watched] = {}
+        for version, content in (pair for versions in served.values() for pair in versions):
+            if version.state in SERVED and isinstance(content, ServerContent) and content.pin is not None:
+                wanted[version.name, version.number] = _Watched(content.definition, content.pin.manifest, version.digest)
+        for key in self._watched.keys() - wanted.keys():
+            if (task := self._watched.pop(key).task) is not None:
+                task.cancel()
+        for key in sorted(wanted.keys() - self._watched.keys()):
+            watched = self._watched[key] = wanted[key]
+            watched.task = asyncio.get_running_loop().create_task(self._watch(watched))
+        self._say_blocked()
 
     def changed(self, server: str, kind: str) -> None:
         """A server says that a list is another one now: it is looked at soon."""
-        if (watched := self._watched.get(server)) is not None:
-            watched.early.set()
+        for watched in self._watched.values():
+            if watched.name == server:
+                watched.early.set()
 
     async def close(self) -> None:
         """Look at nothing any more."""
@@ -113,13 +129,6 @@ class Captures:
         for task in ending:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
-
-    def _leave(self, name: str) -> None:
-        watched = self._watched.pop(name)
-        if watched.task is not None:
-            watched.task.cancel()
-        if self._blocked.pop(name, None):
-            self._say_blocked()
 
     async def _watch(self, watched: _Watched) -> None:
         while True:
@@ -137,31 +146,36 @@ class Captures:
         live = await self._capture(watched.definition)
         changes = drift(watched.manifest, live.manifest, self._elsewhere(watched.definition))
         blocked = blocked_by(changes, serve_compatible=self._serve_compatible)
-        name = watched.definition.name
-        if blocked != self._blocked.get(name, frozenset()):
-            if blocked:
-                log.warning("%s drifted; blocked until reviewed: %s", name, ", ".join(sorted(entry for _, entry in blocked)))
-            self._blocked[name] = blocked
-            self._say_blocked()
+        if blocked and (watched.looked is None or watched.looked.blocked != blocked):
+            log.warning("%s drifted; blocked until reviewed: %s", watched.name, ", ".join(sorted(entry for _, entry in blocked)))
+        found = Captured(server=watched.name, at=self._clock.now(), digest=live.pin(watched.name).digest, revision=live.revision)
+        watched.looked = Looked(found, changes, blocked)
+        self._say_blocked()
         watched.looked = Looked(await self._settle(watched.definition, live, changes), changes, blocked)
 
     def _elsewhere(self, definition: ServerDefinition) -> list[tuple[str, str]]:
         """The tools of the tenant's other served servers, with which new names are compared."""
-        others = [
-            one for one in self._watched.values() if one.definition.name != definition.name and one.definition.tenant == definition.tenant
-        ]
-        return [(one.definition.name, str(tool["name"])) for one in others for tool in one.manifest.tools]
+        others = [one for one in self._watched.values() if one.name != definition.name and one.definition.tenant == definition.tenant]
+        return [(one.name, str(tool["name"])) for one in others for tool in one.manifest.tools]
 
     def _summary(self, changes: tuple[Change, ...]) -> str:
         return summary(changes, serve_compatible=self._serve_compatible)
 
     def _say_blocked(self) -> None:
-        said = {name: sorted(entries) for name, entries in sorted(self._blocked.items()) if entries}
-        self._views.block(msgspec.json.encode(said))
+        """What any look at a served version found, and of servers with a version that nobody looked at yet what was said before."""
+        said: dict[str, frozenset[tuple[str, str]]] = {}
+        for watched in self._watched.values():
+            found = self._said.get(watched.name, frozenset()) if watched.looked is None else watched.looked.blocked
+            said[watched.name] = said.get(watched.name, frozenset()) | found
+        said = {name: entries for name, entries in sorted(said.items()) if entries}
+        if said != self._said:
+            self._said = said
+            self._views.block(msgspec.json.encode({name: sorted(entries) for name, entries in said.items()}))
 
     def last_looks(self, caller: Caller) -> list[Looked]:
         """What the last look at each served server found, of those the operator may read."""
-        looked = [watched.looked for _, watched in sorted(self._watched.items()) if self._register.reads(caller, watched.definition.tenant)]
+        watched = [one for _, one in sorted(self._watched.items())]
+        looked = [one.looked for one in watched if self._register.reads(caller, one.definition.tenant)]
         return [one for one in looked if one is not None]
 
     # On demand
@@ -169,7 +183,10 @@ class Captures:
     async def look(self, caller: Caller, name: str, number: int) -> Looked:
         """Look at the server of a version now. Raises `Refused`: NOTHING_OF_THAT_NAME, NOT_YOUR_ROLE, or what a capture raises."""
         content = await asyncio.to_thread(self._allowed, caller, name, number)
-        live = await self._capture(content.definition)
+        if self._on_demand.locked():
+            raise Refused(Reason.OVERLOADED, {"retryAfterSeconds": 1}, headers=(("Retry-After", "1"),))
+        async with self._on_demand:
+            live = await self._capture(content.definition)
         pinned = content.pin.manifest if content.pin is not None else NOTHING
         changes = drift(pinned, live.manifest, self._elsewhere(content.definition))
         captured = await self._settle(content.definition, live, changes)
@@ -179,9 +196,9 @@ class Captures:
         """The version and what the last look at its server found. Blocks. Raises `Refused`."""
         shown = self._register.show(caller, Kind.SERVER, name, number)
         with self._stores.reading() as books:
-            last = books.captured(name)
+            last = books.captured(looked_at(shown.content.definition)) if isinstance(shown.content, ServerContent) else ()
             if not last or not isinstance(shown.content, ServerContent):
-                raise Refused(Reason.NOTHING_OF_THAT_NAME, message="Nobody looked at the server yet.")
+                raise Refused(Reason.NOTHING_OF_THAT_NAME, message="Nobody looked at the server of this very definition yet.")
             manifest = msgspec.json.decode(books.contents([last[0].digest])[last[0].digest], type=Manifest)
         return shown.content, Capture(manifest, last[0].revision, last[0].left_out)
 
@@ -200,12 +217,11 @@ class Captures:
 
     async def _capture(self, definition: ServerDefinition) -> Capture:
         """One look at a time for each definition; whoever comes meanwhile gets what it finds."""
-        looking = self._looking.get(id(definition))
+        subject = looked_at(definition)
+        looking = self._looking.get(subject)
         if looking is None:
-            looking = self._looking[id(definition)] = asyncio.get_running_loop().create_task(
-                capture(self._sources, definition, self._clock)
-            )
-            looking.add_done_callback(lambda _: self._looking.pop(id(definition), None))
+            looking = self._looking[subject] = asyncio.get_running_loop().create_task(capture(self._sources, definition, self._clock))
+            looking.add_done_callback(lambda _: self._looking.pop(subject, None))
         try:
             return await asyncio.shield(looking)
         except Refused as refused:
@@ -221,9 +237,10 @@ class Captures:
     def _keep(self, definition: ServerDefinition, live: Capture, changes: tuple[Change, ...]) -> Captured:
         """Keep what was found; the history hears of it when it is something else than before."""
         digest = live.pin(definition.name).digest
-        captured = Captured(server=definition.name, at=self._clock.now(), digest=digest, revision=live.revision, left_out=live.left_out)
+        subject = looked_at(definition)
+        captured = Captured(server=subject, at=self._clock.now(), digest=digest, revision=live.revision, left_out=live.left_out)
         with self._stores.writing() as books:
-            before = books.captured(definition.name)
+            before = books.captured(subject)
             if not before or before[0].digest != digest:
                 books.add_content(digest, canonical_bytes(live.manifest))
                 books.note(
@@ -239,7 +256,7 @@ class Captures:
                     )
                 )
             books.add_captured(captured)
-        return captured
+        return msgspec.structs.replace(captured, server=definition.name)
 
     async def _record(self, definition: ServerDefinition, digest: str, outcome: str, note: str) -> None:
         record = Record(
@@ -256,6 +273,13 @@ class Captures:
             await self._ledger.append(record, durable=False)
         except Refused as unrecorded:
             log.warning("a capture of %s could not be recorded: %s", definition.name, unrecorded.note)
+
+
+def looked_at(definition: ServerDefinition) -> str:
+    """What a capture is kept under: the name and the very definition, so that what one address offers is never taken for what another
+    one does."""
+    digest = content_digest(Kind.SERVER, definition.name, stated(ServerContent(definition=definition)))
+    return f"{definition.name}@{digest.removeprefix('sha256:')[:32]}"
 
 
 def _jitter() -> float:

@@ -14,7 +14,7 @@ from customhouse.core.manifest import ServerDefinition
 from customhouse.core.operators import Action
 from customhouse.core.record import Record
 from customhouse.core.refusal import Refused
-from customhouse.core.review import DAY_SECONDS, Kind, Version, standing
+from customhouse.core.review import DAY_SECONDS, Kind, State, Version, standing
 from customhouse.ports.stores import Stores
 from customhouse.ports.traffic import Clock
 
@@ -122,7 +122,7 @@ class Evidence:
 
     def _rows(self, pairs: Sequence[tuple[Version, Content]], now: float) -> Iterable[dict[str, Any]]:
         for version, content in pairs:
-            if not isinstance(content, ServerContent):
+            if not isinstance(content, ServerContent) or version.state is State.RETIRED:
                 continue
             definition = content.definition
             pinned = [str(tool["name"]) for tool in content.pin.manifest.tools] if content.pin else []

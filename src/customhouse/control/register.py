@@ -17,7 +17,7 @@ from customhouse.control.verdicts import judged_as_kept, keep_verdicts, verdicts
 from customhouse.core.content import Content, ServerContent, decode_content, read_content, reviewers_needed, stated, unanswered
 from customhouse.core.identity import Caller
 from customhouse.core.manifest import canonical_bytes
-from customhouse.core.operators import Action, Assignment, Role, check_action, named, roles_of
+from customhouse.core.operators import EVERYWHERE, Action, Assignment, Role, check_action, named, roles_of
 from customhouse.core.refusal import Reason, Refused
 from customhouse.core.review import (
     DAY_SECONDS,
@@ -33,6 +33,7 @@ from customhouse.core.review import (
     standing,
 )
 from customhouse.core.verdict import Verdict
+from customhouse.core.windows import unlike
 from customhouse.ports.stores import Books, Conflict, Event, Stores
 from customhouse.ports.traffic import Clock
 
@@ -62,7 +63,8 @@ _ACTIONS: Final[Mapping[Step, Action]] = {
 }
 
 Served = Mapping[tuple[Kind, str], Sequence[tuple[Version, Content]]]
-"""What is served, by kind and name: the active version first, then deprecated ones, the newest first."""
+"""What is served, by kind and name: the active version first, then deprecated ones, the newest first. A server that is served no more
+stands here with the version that was served last, as quarantined or retired: rules may name it, and nothing of it is offered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,12 @@ class Register:
         """Raises `Refused` NOT_YOUR_ROLE."""
         check_action(caller, action, tenant, self._assignments)
 
+    def has_role(self, caller: Caller) -> bool:
+        """Whether an operator has any role anywhere."""
+        return any(
+            self.roles(caller, tenant) for tenant in ("", caller.tenant, *(name for one in self._assignments for name in one.tenants))
+        )
+
     def roles(self, caller: Caller, tenant: str) -> frozenset[Role]:
         """The roles of an operator in a tenant; the empty one is what belongs to the whole deployment."""
         return roles_of(caller, tenant, self._assignments)
@@ -138,15 +146,23 @@ class Register:
     def history(self, caller: Caller, *, kind: str = "", name: str = "", after: int = 0, limit: int = 200) -> tuple[list[Event], int]:
         """What happened, in order, of what the operator may read, and the sequence after which the next page begins."""
         found: list[Event] = []
+        tenant = "" if self.reads(caller, "") else caller.tenant
+        if tenant and not self.reads(caller, tenant) and not self._reads_others(caller):
+            return found, after
+        position = after
         with self._stores.reading() as books:
-            while page := books.history(kind=kind, name=name, after=after, limit=limit):
+            while page := books.history(kind=kind, name=name, after=position, limit=limit):
                 for event in page:
-                    after = event.sequence
+                    position = event.sequence
                     if self.reads(caller, event.tenant):
                         found.append(event)
                     if len(found) == limit:
-                        return found, after
-        return found, after
+                        return found, position
+        return found, found[-1].sequence if found else after
+
+    def _reads_others(self, caller: Caller) -> bool:
+        """Whether some role of an operator counts in another tenant than their own."""
+        return any(self.reads(caller, tenant) for one in self._assignments for tenant in one.tenants if tenant != EVERYWHERE)
 
     # Steps
 
@@ -164,10 +180,14 @@ class Register:
         with self._writing() as books:
             versions = books.versions(kind, name)
             self._check_proposal(books, caller, versions, content)
-            same = [one for one in versions if one.digest == digest and one.state in OPEN | SERVED]
+            same = [one for one in versions if one.digest == digest and one.state in (OPEN | SERVED) - {State.DRAFT}]
             if same:
                 return self._shown(books, same[-1:])[0]
             now = self._clock.now()
+            taken_back = [one for one in versions if one.digest == digest and one.proposer == named(caller) and one.state is State.DRAFT]
+            if taken_back:
+                again, _ = self._move(books, taken_back[-1], Step.PROPOSE, named(caller), reason)
+                return self._shown(books, [again])[0]
             draft = Version(
                 kind=kind,
                 name=name,
@@ -192,12 +212,14 @@ class Register:
     def judge(self, caller: Caller, kind: Kind, name: str, number: int, digest: str, *, accepts: bool, note: str = "") -> Shown:
         """Review a version; the reviewer names the digest of what they looked at.
 
-        Raises `Refused`: NOT_YOUR_ROLE, NOTHING_OF_THAT_NAME, DIGEST_DIFFERS, SELF_REVIEW, STEP_NOT_ALLOWED.
+        Raises `Refused`: NOT_YOUR_ROLE, ONLY_PEOPLE_REVIEW, NOTHING_OF_THAT_NAME, DIGEST_DIFFERS, SELF_REVIEW, STEP_NOT_ALLOWED.
         """
         step = Step.ACCEPT if accepts else Step.REJECT
         with self._writing() as books:
             version = self._find(books, caller, kind, name, number)
             self.may(caller, Action.REVIEW, version.tenant)
+            if caller.workload or not caller.person:
+                raise Refused(Reason.ONLY_PEOPLE_REVIEW)
             if digest != version.digest:
                 raise Refused(Reason.DIGEST_DIFFERS, {"digest": version.digest})
             now = self._clock.now()
@@ -229,7 +251,7 @@ class Register:
             self.may(caller, _ACTIONS[step], version.tenant)
             if step is Step.ACTIVATE:
                 self._check_spawning(books, caller, version)
-            after = self._taken(books, version, step, named(caller), reason, window_seconds)
+            after = self._taken(books, version, step, caller, reason, window_seconds)
             shown = self._shown(books, [after])[0]
         if SERVED & {version.state, after.state}:
             self._tell()
@@ -261,7 +283,7 @@ class Register:
             proposed = advanced(again, Step.PROPOSE, again.proposer, books.reviews([again.digest]), now, reason)
             books.add_version(proposed)
             self._note(books, proposed, "rollback", named(caller), reason, {"of": earlier.number})
-            after = self._taken(books, proposed, Step.ACTIVATE, named(caller), reason, 0.0)
+            after = self._taken(books, proposed, Step.ACTIVATE, caller, reason, 0.0)
             shown = self._shown(books, [after])[0]
         self._tell()
         return shown
@@ -297,13 +319,14 @@ class Register:
             return self._served(books)
 
     def _served(self, books: Books) -> Served:
-        """What is served, with the contents, each of which is read once: it never changes."""
-        versions = books.versions(states=SERVED)
+        """What is served, with the contents, each of which is read once: it never changes. Of a server that is served no more, the version
+        that was served last comes along, for the rules that name it."""
+        versions = (*books.versions(states=SERVED), *_remembered(books.versions(Kind.SERVER)))
         digests = {one.digest for one in versions}
         known = {digest: content for digest, content in self._contents.items() if digest in digests}
         found: dict[tuple[Kind, str], list[tuple[Version, Content]]] = {}
         raw = books.contents(digests - known.keys())
-        for version in sorted(versions, key=lambda one: (one.state is not State.ACTIVE, -one.number)):
+        for version in sorted(versions, key=lambda one: (one.state is not State.ACTIVE, one.state is not State.DEPRECATED, -one.number)):
             content = known.get(version.digest) or decode_content(version.kind, raw[version.digest])
             known[version.digest] = content
             found.setdefault((version.kind, version.name), []).append((version, content))
@@ -398,8 +421,9 @@ class Register:
         tenant = content.definition.tenant
         if tenant not in {one.name for one in books.tenants()}:
             raise Refused(Reason.CONTENT_INVALID, {"findings": [f"There is no tenant `{tenant}`."]})
-        if any(one.tenant != tenant and one.state is not State.RETIRED for one in versions):
-            # Names are unique per deployment; whose the other one is stays unsaid.
+        if any(one.tenant != tenant for one in versions):
+            # A name belongs to its first tenant for good, else what was looked at, noted or rolled back to would change hands. Whose it is
+            # stays unsaid.
             raise Refused(Reason.CONTENT_INVALID, {"findings": ["The name is taken."]})
 
     def _check_answered(self, content: Content) -> None:
@@ -412,21 +436,28 @@ class Register:
         if isinstance(content, ServerContent) and content.definition.stdio is not None:
             self.may(caller, Action.SPAWN, version.tenant)
 
-    def _taken(self, books: Books, version: Version, step: Step, actor: str, reason: str, window_seconds: float) -> Version:
-        """A step with what follows from it for other versions of the same thing."""
-        now = self._clock.now()
+    def _taken(self, books: Books, version: Version, step: Step, caller: Caller, reason: str, window_seconds: float) -> Version:
+        """A step with what follows from it for other versions of the same thing. What takes something away is never held up by what is
+        left: policies go on knowing what was served."""
+        now, actor = self._clock.now(), named(caller)
         if step is Step.ACTIVATE:
             self._check_answered(content_of(books, version))
             for other in books.versions(version.kind, version.name, {State.ACTIVE}):
                 if window_seconds and version.kind is Kind.SERVER:
+                    self._check_beside(content_of(books, other), content_of(books, version))
                     self._move(books, other, Step.DEPRECATE, actor, f"Replaced by version {version.number}.", now + window_seconds)
                 else:
                     self._move(books, other, Step.RETIRE, actor, f"Replaced by version {version.number}.")
         until = now + window_seconds if step is Step.DEPRECATE and window_seconds else 0.0
         after, _ = self._move(books, version, step, actor, reason, until)
-        if SERVED & {version.state, after.state} and (findings := list(self._fits(self._served(books)))):
-            raise Refused(Reason.CONTENT_INVALID, {"findings": findings}, message="What would be served does not fit together.")
+        if step is Step.ACTIVATE and (findings := list(self._fits(self._served(books)))):
+            told = findings if self.reads(caller, "") else ["Somebody who reads the whole deployment is told what."]
+            raise Refused(Reason.CONTENT_INVALID, {"findings": told}, message="What would be served does not fit together.")
         return after
+
+    def _check_beside(self, older: Content, newer: Content) -> None:
+        if isinstance(older, ServerContent) and isinstance(newer, ServerContent) and (findings := list(unlike(older, newer))):
+            raise Refused(Reason.CONTENT_INVALID, {"findings": findings}, message="The two cannot be served side by side.")
 
     def _move(self, books: Books, version: Version, step: Step, actor: str, reason: str, until: float = 0.0) -> tuple[Version, Event]:
         after = advanced(version, step, actor, books.reviews([version.digest]), self._clock.now(), reason)
@@ -469,6 +500,16 @@ class _Facts:
     owner: str
     review_by: str
     credential_until: str
+
+
+def _remembered(versions: Iterable[Version]) -> list[Version]:
+    """The version of each server that was served last, where none is served now."""
+    last: dict[str, Version] = {}
+    served = {one.name for one in versions if one.state in SERVED}
+    for version in versions:
+        if version.activated_at and version.name not in served and version.activated_at >= last.get(version.name, version).activated_at:
+            last[version.name] = version
+    return list(last.values())
 
 
 class _Writing:

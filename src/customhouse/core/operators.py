@@ -83,17 +83,18 @@ class Assignment(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     groups: tuple[str, ...] = ()
     """`tenant/group`, as tokens of that tenant name it."""
     people: tuple[str, ...] = ()
-    """`tenant/person`."""
+    """`tenant/person`, or `tenant/workload/name`."""
     tenants: tuple[str, ...] = ()
     """Where the role counts; empty: in the tenant of whoever has it. `*` is everywhere."""
 
 
 def named(caller: Caller) -> str:
-    """What an operator is called in reviews and in the history: `tenant/person`.
+    """What an operator is called in reviews and in the history: `tenant/person`, or `tenant/workload/name` for a program that acts for
+    itself, so that no program is taken for a person of its name.
 
     Two issuers of one tenant that vouch for the same name vouch for the same person: four eyes are never two accounts of one.
     """
-    return f"{caller.tenant}/{caller.subject}"
+    return f"{caller.tenant}/{caller.person}" if caller.person else f"{caller.tenant}/workload/{caller.workload}"
 
 
 def roles_of(caller: Caller, tenant: str, assignments: Iterable[Assignment]) -> frozenset[Role]:

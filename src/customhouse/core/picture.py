@@ -12,13 +12,13 @@ from typing import Protocol
 
 import msgspec
 
-from customhouse.core.catalogue import Offer, offer
+from customhouse.core.catalogue import Offer, offer, server_path
 from customhouse.core.content import Content, GrantsContent, PolicyContent, PortalContent, ServerContent, decode_content
 from customhouse.core.manifest import Pin, ServerDefinition
 from customhouse.core.policy import ServerRefs
 from customhouse.core.policygrants import Grant, grant_of
 from customhouse.core.policymodel import policy_server
-from customhouse.core.review import Kind, State, Version
+from customhouse.core.review import SERVED, Kind, State, Version
 from customhouse.core.verdict import RULES, Verdict
 
 
@@ -56,11 +56,13 @@ class ServedServer:
     number: int
     digest: str
     deprecated: bool
-    """It is served beside its successor, at an address of its own, until its window ends."""
+    """It is served until its window ends, beside its successor at an address of its own where there is one."""
     definition: ServerDefinition
     pin: Pin | None
     verdict: Verdict | None = None
     """What was found out about this content, if by the rules of this release; None: it is found out at first use."""
+    offered: bool = True
+    """False for a version that is served no more: rules may name it still, and nothing of it is offered."""
 
     @cached_property
     def refs(self) -> ServerRefs:
@@ -96,15 +98,26 @@ class Picture:
     """What was read, for the next picture."""
 
     @property
+    def current(self) -> dict[str, ServedServer]:
+        """The version of each server that policies know: the active one, else the newest deprecated one, else what was served last."""
+        found: dict[str, ServedServer] = {}
+        for one in sorted(self.servers, key=lambda each: (each.offered, not each.deprecated, each.number)):
+            found[one.name] = one
+        return dict(sorted(found.items()))
+
+    @property
+    def beside(self) -> list[ServedServer]:
+        """The older versions that are served beside the current ones."""
+        current = self.current
+        return [one for one in self.servers if one.offered and one is not current[one.name] and current[one.name].offered]
+
+    @property
     def paths(self) -> list[str]:
         """The paths of its endpoints: portals first, the default one always."""
         portals = sorted(f"/mcp/{name}" for name in self.portals if name != "default")
-        servers = [
-            f"/servers/{one.name}/versions/{one.number}/mcp" if one.deprecated else f"/servers/{one.name}/mcp"
-            for one in self.servers
-            if one.pin is not None
-        ]
-        return ["/mcp", *portals, *servers]
+        servers = [server_path(name) for name, one in self.current.items() if one.offered and one.pin is not None]
+        older = [server_path(one.name, one.number) for one in self.beside if one.pin is not None]
+        return ["/mcp", *portals, *servers, *older]
 
 
 def lines_of(served: Iterable[tuple[Version, bytes]], verdicts: Mapping[str, Verdict] | None = None, checked: str = "") -> list[bytes]:
@@ -153,9 +166,16 @@ def _read(version: Named, content: Content, verdict: Verdict | None) -> _Read:
     if not isinstance(content, ServerContent):
         return content
     holds = verdict is not None and verdict.holds
-    deprecated = version.state is not State.ACTIVE
-    definition, pin = content.definition, content.pin
-    return ServedServer(version.name, version.number, version.digest, deprecated, definition, pin, verdict if holds else None)
+    return ServedServer(
+        version.name,
+        version.number,
+        version.digest,
+        version.state is State.DEPRECATED,
+        content.definition,
+        content.pin,
+        verdict if holds else None,
+        version.state in SERVED,
+    )
 
 
 def _picture(read: Iterable[tuple[Named, _Read]], digest: str = "", *, checked: bool = False) -> Picture:

@@ -363,6 +363,9 @@ class Reason(enum.Enum):
         Fault.CALLER, False, 1409, 409, "From the state it is in, this step leads nowhere.", "Take one of the possible steps."
     )
     SELF_REVIEW = Row(Fault.CALLER, False, 1403, 403, "Whoever proposed something cannot review it.", "Ask somebody else.")
+    ONLY_PEOPLE_REVIEW = Row(
+        Fault.CALLER, False, 1403, 403, "A program gives no verdict, on nobody's behalf.", "Review with a token of your own."
+    )
     REVIEWS_MISSING = Row(Fault.CALLER, False, 1409, 409, "Not enough people accept it.", "Ask for the reviews that are missing.")
     DIGEST_DIFFERS = Row(
         Fault.CALLER, False, 1409, 409, "The digest is not that of the version.", "Look at the version again, then name its digest."

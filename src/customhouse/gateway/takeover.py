@@ -11,7 +11,7 @@ import gc
 import logging
 import sys
 import weakref
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.25
 """Between two looks at what is current: with the build it bounds how long something revoked goes on being served."""
+
+AGAIN_SECONDS = 1.0
+"""Before a picture that could not be read is read again; one that was read and does not fit is not tried twice."""
 
 SWITCH_SECONDS = 0.0002
 """After which a build that runs beside calls lets them go on."""
@@ -82,13 +85,18 @@ class Takeover:
         """Awaited on the loop after a view was swapped."""
         self._problems: tuple[type[Exception], ...] = (ValueError, OSError, msgspec.MsgspecError, *problems)
         self._refused = ""
+        self._wanted = ""
+        """What is current, as far as the last look saw."""
+        self._unread = ""
+        self._again_at = 0.0
+        """When a picture that could not be read is read again, on the loop's clock."""
         self._formers: list[_Former] = []
         self.picture = Picture()
 
     @property
     def ready(self) -> bool:
         """There is a view, and it is the current one."""
-        return bool(self.picture.digest) and not self._refused
+        return bool(self.picture.digest) and self._wanted == self.picture.digest
 
     async def run(self) -> None:
         """Look again and again. Ends by cancellation."""
@@ -99,8 +107,9 @@ class Takeover:
     async def look(self) -> None:
         """Take over what is new."""
         try:
-            digest = self._views.current()
-            if digest not in {"", self.picture.digest, self._refused}:
+            digest = self._wanted = self._views.current()
+            due = digest != self._unread or asyncio.get_running_loop().time() >= self._again_at
+            if due and digest not in {"", self.picture.digest, self._refused}:
                 await self._take(digest)
             if (blocked := self._views.blocked()) is not None:
                 self._block(_decode_blocked(blocked))
@@ -110,7 +119,15 @@ class Takeover:
 
     async def _take(self, digest: str) -> None:
         try:
-            picture, view = await asyncio.to_thread(self._made, digest)
+            lines = await asyncio.to_thread(self._views.read, digest)
+        except (ValueError, OSError) as problem:
+            self._again_at = asyncio.get_running_loop().time() + AGAIN_SECONDS
+            if self._unread != digest:
+                log.error("the view %s could not be read, so the one before stays until it can: %s", digest, problem)  # noqa: TRY400 - a sentence
+            self._unread = digest
+            return
+        try:
+            picture, view = await asyncio.to_thread(self._made, digest, lines)
         except self._problems as problem:
             self._refused = digest
             log.error("the view %s was not taken over, so the one before stays: %s", digest, problem)  # noqa: TRY400 - said in a sentence
@@ -120,11 +137,11 @@ class Takeover:
         self.picture, self._refused = picture, ""
         await self._taken(picture)
 
-    def _made(self, digest: str) -> tuple[Picture, View]:
+    def _made(self, digest: str, lines: Iterable[bytes]) -> tuple[Picture, View]:
         with beside_calls():
             gc.disable()  # a collection would stop calls for as long as it takes to look at every tool
             try:
-                picture = read_picture(digest, self._views.read(digest), self.picture)
+                picture = read_picture(digest, lines, self.picture)
                 return picture, self._build(picture)
             finally:
                 gc.freeze()  # nor does a later one look at them: a view has no cycles and goes when nobody reads it
