@@ -1,6 +1,7 @@
 """The operators' API against its own description: whatever a client makes of it, there is no 5xx, and answers are as described."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -122,6 +123,35 @@ def test_a_parameter_that_is_not_described_is_refused(registry: Registry) -> Non
     assert root.ask("GET", "/versions?knd=server", status=400)["reason"] == "INVALID_PARAMS"
     assert root.ask("GET", "/versions?kind=server&kind=policy", status=400)["reason"] == "INVALID_PARAMS"
     assert root.ask("DELETE", "/versions", status=405)["reason"] == "METHOD_NOT_ALLOWED"
+
+
+def test_however_many_ask_for_looks_at_once_everybody_is_answered(registry: Registry) -> None:
+    nobody, root = registry.operator("nobody"), registry.operator("root")
+    with ThreadPoolExecutor(64) as crowd:
+        path = "/versions/server/nothing/1/captures"
+        asked = [crowd.submit(nobody.ask, "POST", path, status=404) for _ in range(64)]
+        assert {one.result(timeout=30)["reason"] for one in asked} == {"NOTHING_OF_THAT_NAME"}
+    assert root.ask("GET", "/whoami")["name"] == "local/root"
+
+
+def test_of_somebody_without_a_role_no_body_is_read(registry: Registry) -> None:
+    headers = {"Authorization": f"Bearer {registry.operator('nobody').token}", "Content-Type": "application/json"}
+    response = registry.client.post(f"{registry.control_url}/api/v1/proposals", content=b"{" * 100_000, headers=headers)
+    assert (response.status_code, response.json()["reason"]) == (403, "NOT_YOUR_ROLE")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        pytest.param("/tenants", b'{"name": "' + b"a" * 70_000 + b'"}', id="larger than its operation takes"),
+        pytest.param("/proposals", b"[" + b"[]," * 600_000 + b"[]]", id="more values than anybody proposes"),
+        pytest.param("/proposals", b'{"name": "' + b"a" * 17_000_000 + b'"}', id="larger than any content"),
+    ],
+)
+def test_a_body_is_bounded_in_bytes_and_in_values(registry: Registry, path: str, body: bytes) -> None:
+    headers = {"Authorization": f"Bearer {registry.operator('root').token}", "Content-Type": "application/json"}
+    response = registry.client.post(f"{registry.control_url}/api/v1{path}", content=body, headers=headers)
+    assert (response.status_code, response.json()["reason"]) == (413, "BODY_TOO_LARGE")
 
 
 def test_each_operation_and_each_refusal_is_in_the_ledger(registry: Registry) -> None:
