@@ -122,6 +122,7 @@ class Takeover:
 
     def _made(self, digest: str) -> tuple[Picture, View]:
         with beside_calls():
+            gc.collect(1)  # what refused calls left behind would be frozen below
             gc.disable()  # a collection would stop calls for as long as it takes to look at every tool
             try:
                 picture = read_picture(digest, self._views.read(digest), self.picture)
