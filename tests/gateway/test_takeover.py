@@ -183,6 +183,18 @@ async def test_what_did_not_change_is_the_same_object_in_the_next_view(published
     assert [one.policy.decide(CALLERS[2], tool.action, {}, "default").permitted for one in (before, after)] == [False, True]
 
 
+async def test_a_server_whose_pin_alone_changed_keeps_its_connections(published: Published) -> None:
+    published.views.publish(reads())
+    await published.takeover.look()
+    (before,) = published.takeover.picture.servers
+    published.views.publish(reads(description="Reads better."))
+    await published.takeover.look()
+    (after,) = published.takeover.picture.servers
+    assert after is not before
+    assert after.definition is before.definition
+    assert published.live.view.endpoints["/mcp"].tool("n__read").server is before.definition
+
+
 def test_verdicts_are_carried_for_servers_alone() -> None:
     (policy, written) = version(Kind.POLICY, "p.cedar", PolicyContent(text=""), 1)
     (line,) = lines_of([(policy, written)], {}, RULES)

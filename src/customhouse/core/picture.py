@@ -154,12 +154,22 @@ def read_picture(digest: str, lines: Iterable[bytes], before: Picture) -> Pictur
     """The picture of these lines. Raises `msgspec.MsgspecError` for what this release does not know."""
     checked = True
     read: list[tuple[Named, _Read]] = []
+    standing = {one.name: one.definition for one in before.servers if not one.deprecated}
     for line in map(_decode, lines):
         checked = checked and (line.kind not in _RULED or line.checked == RULES)
         known = before.lines.get(_place(line))
-        bare = msgspec.structs.replace(line, content=_NOTHING)
-        read.append((bare, known if known is not None else _read(line, decode_content(line.kind, line.content), line.verdict)))
+        if known is None:
+            known = _read(line, _settled(decode_content(line.kind, line.content), line, standing), line.verdict)
+        read.append((msgspec.structs.replace(line, content=_NOTHING), known))
     return _picture(read, digest, checked=checked)
+
+
+def _settled(content: Content, line: _Line, standing: Mapping[str, ServerDefinition]) -> Content:
+    """The content with the very definition that stands where it is equal: connections and programs belong to a definition, and a server
+    whose pin alone changed keeps them."""
+    if not isinstance(content, ServerContent) or line.state is not State.ACTIVE or standing.get(line.name) != content.definition:
+        return content
+    return msgspec.structs.replace(content, definition=standing[line.name])
 
 
 def _read(version: Named, content: Content, verdict: Verdict | None) -> _Read:

@@ -101,7 +101,9 @@ class Exchange:
         tasking = Tasking(relay, self.task_ids)
         self.listening = Listening(self.live, relay, self.admission, self.conversations, self.clock)
         self.pairs = Pairs(self.conversations, self.listening)
-        self._lists: dict[tuple[object, tuple[int, int], str, str, str, str], bytes] = {}
+        self._lists: dict[tuple[tuple[int, int], str, str, str, str], bytes] = {}
+        self._lists_of: object = None
+        """The mark of the view that they show."""
         self._methods: Mapping[str, Callable[[Call], Awaitable[Answer | None]]] = {
             "initialize": self._open_session,
             "server/discover": self._greet,
@@ -401,14 +403,15 @@ class Exchange:
             raise Refused(Reason.INVALID_PARAMS, message="The cursor is not one of this gateway's: lists come whole.")
         message, view, now = call.message, call.view, self.clock.now()
         state = (self.live.drift_version, view.policy.epoch(now))
-        key = (view.mark, state, call.endpoint.path, message.method, call.caller.context_digest, message.revision)
-        encoded = self._lists.get(key)
+        key = (state, call.endpoint.path, message.method, call.caller.context_digest, message.revision)
+        encoded = self._lists.get(key) if self._lists_of is view.mark else None
         if encoded is None:
             seen, drifted = partial(view.policy.visible, now=now, portal=call.endpoint.portal), self.live.is_drifted
             result = listed(call.endpoint, message.method, call.caller, message.era, seen, drifted, revision=message.revision)
             encoded = encode(stamped(result, message.era, message.method, view.server_info))
-            if len(self._lists) >= _MAX_LISTS:
+            if self._lists_of is not view.mark or len(self._lists) >= _MAX_LISTS:
                 self._lists.clear()
+                self._lists_of = view.mark
             self._lists[key] = encoded
         call.trail.outcome = "listed"
         call.trail.policy_digest = view.policy.digest

@@ -139,6 +139,7 @@ class Takeover:
 
     def _made(self, digest: str, lines: Iterable[bytes]) -> tuple[Picture, View]:
         with beside_calls():
+            gc.collect(1)  # what refused calls left behind would be frozen below
             gc.disable()  # a collection would stop calls for as long as it takes to look at every tool
             try:
                 picture = read_picture(digest, lines, self.picture)
