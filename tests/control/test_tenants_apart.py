@@ -157,6 +157,41 @@ def test_a_program_gives_no_verdict_on_nobodys_behalf(reviewer: Caller, *, accep
     assert reason is Reason.ONLY_PEOPLE_REVIEW
 
 
+def test_whoever_softens_a_class_needs_the_people_that_the_class_needed() -> None:
+    world = World()
+    world.active(tools={"t": ToolReview(effect=Effect.WRITE)})
+    softer = world.register.propose(DEV, Kind.SERVER, "notes", server(tools={"t": ToolReview(effect=Effect.READ)})).version
+    assert softer.reviewers_needed == 2
+    world.accept(softer.number, person("ann", "review"), person("ben", "review"))
+    world.register.step(OPS, Kind.SERVER, "notes", softer.number, Step.ACTIVATE)
+    after = world.register.propose(DEV, Kind.SERVER, "notes", server(tools={"t": ToolReview(effect=Effect.READ)}, description="x")).version
+    assert after.reviewers_needed == 1
+
+
+PERMIT = '@id("a") permit (principal in Group::"local/x", action in Action::"read", resource);'
+
+
+@pytest.mark.parametrize(
+    ("text", "goes"),
+    [
+        (PERMIT, True),
+        ('@id("b") forbid (principal, action in Action::"write", resource);', False),
+        (PERMIT + '@id("b") forbid (principal, action, resource);', False),
+    ],
+)
+@pytest.mark.parametrize("step", [Step.SUSPEND, Step.RETIRE])
+def test_one_person_takes_permits_away_and_no_forbid(text: str, step: Step, *, goes: bool) -> None:
+    world = World()
+    version = world.register.propose(DEV, Kind.POLICY, "x.cedar", stated(PolicyContent(text=text))).version
+    for one in (person("ann", "review"), person("ben", "review")):
+        world.register.judge(one, Kind.POLICY, "x.cedar", 1, version.digest, accepts=True)
+    world.register.step(OPS, Kind.POLICY, "x.cedar", 1, Step.ACTIVATE)
+    if goes:
+        world.register.step(OPS, Kind.POLICY, "x.cedar", 1, step)
+    else:
+        assert refusal_of(world.register.step, OPS, Kind.POLICY, "x.cedar", 1, step) is Reason.STEP_NOT_ALLOWED
+
+
 def test_what_was_withdrawn_by_mistake_is_proposed_again_as_the_version_it_was() -> None:
     world = World()
     number = world.register.propose(DEV, Kind.SERVER, "notes", server()).version.number

@@ -14,10 +14,20 @@ from typing import Final
 import msgspec
 
 from customhouse.control.verdicts import judged_as_kept, keep_verdicts, verdicts_on
-from customhouse.core.content import Content, ServerContent, decode_content, read_content, reviewers_needed, stated, unanswered
+from customhouse.core.content import (
+    Content,
+    PolicyContent,
+    ServerContent,
+    decode_content,
+    read_content,
+    reviewers_needed,
+    stated,
+    unanswered,
+)
 from customhouse.core.identity import Caller
 from customhouse.core.manifest import canonical_bytes
 from customhouse.core.operators import EVERYWHERE, Action, Assignment, Role, check_action, named, roles_of
+from customhouse.core.policyrules import read_rules
 from customhouse.core.refusal import Reason, Refused
 from customhouse.core.review import (
     DAY_SECONDS,
@@ -196,7 +206,7 @@ class Register:
                 digest=digest,
                 state=State.DRAFT,
                 proposer=named(caller),
-                reviewers_needed=reviewers_needed(kind, content),
+                reviewers_needed=max(reviewers_needed(kind, one) for one in (content, *self._served_before(books, versions))),
                 proposed_at=now,
             )
             books.add_content(digest, written)
@@ -251,6 +261,8 @@ class Register:
             self.may(caller, _ACTIONS[step], version.tenant)
             if step is Step.ACTIVATE:
                 self._check_spawning(books, caller, version)
+            if step in {Step.SUSPEND, Step.RETIRE} and version.state in SERVED:
+                self._check_safeguards(content_of(books, version))
             after = self._taken(books, version, step, caller, reason, window_seconds)
             shown = self._shown(books, [after])[0]
         if SERVED & {version.state, after.state}:
@@ -426,9 +438,25 @@ class Register:
             # stays unsaid.
             raise Refused(Reason.CONTENT_INVALID, {"findings": ["The name is taken."]})
 
+    def _served_before(self, books: Books, versions: Iterable[Version]) -> list[Content]:
+        """What a content would take the place of: whoever softens something needs as many people as it needed."""
+        activated = [one for one in versions if one.activated_at]
+        return [content_of(books, max(activated, key=lambda one: (one.activated_at, one.number)))] if activated else []
+
     def _check_answered(self, content: Content) -> None:
         if isinstance(content, ServerContent) and (missing := unanswered(content.definition, today(self._clock.now()))):
             raise Refused(Reason.NOBODY_ANSWERS, {"missing": list(missing)})
+
+    def _check_safeguards(self, content: Content) -> None:
+        """Without a forbid more is permitted than before, which is nothing that one person decides."""
+        if isinstance(content, PolicyContent) and any(
+            not rule.permits and not rule.shipped for rule in read_rules({"policy.cedar": content.text})[0]
+        ):
+            raise Refused(
+                Reason.STEP_NOT_ALLOWED,
+                {"forbids": True},
+                message="It forbids something: propose a version without its forbids, which people review, and end that one.",
+            )
 
     def _check_spawning(self, books: Books, caller: Caller, version: Version) -> None:
         """Whoever has a server served that is a program has it started."""
