@@ -1,5 +1,6 @@
 """Servers as code: `customhouse plan`, `apply` and `drift`, and `customhouse registry export`, between a directory and the registry."""
 
+import json
 import os
 import sys
 import time
@@ -11,7 +12,7 @@ import click
 
 from customhouse.cli import display
 from customhouse.cli.failures import explained
-from customhouse.cli.operatorsapi import OperatorsApi, version_path, with_api
+from customhouse.cli.operatorsapi import Declined, OperatorsApi, version_path, with_api
 from customhouse.cli.planning import Comparing, exit_code, plan_json, plan_text
 from customhouse.cli.settings import deployment_directory
 from customhouse.config.directory import Survey, survey
@@ -47,13 +48,20 @@ def plan(api: OperatorsApi, directory: Path, *, as_json: bool) -> None:
 def apply(api: OperatorsApi, directory: Path, reason: str) -> None:
     """Propose what the files of a directory say and the registry does not serve. Nothing is served by this: people review it.
 
-    A second time changes nothing. What is no longer in the directory is not ended; that is `registry retire`.
+    A second time changes nothing. What is refused is named, and the rest is proposed; the exit code is 1 then. What is no
+    longer in the directory is not ended; that is `registry retire`.
     """
     changes, found, _ = _compared(api, load(directory, os.environ))
     wanted = found.contents([(change.kind, change.name) for change in changes if change.what is not What.REMOVE])
+    declined = 0
     for (kind, name), content in wanted.items():
         body = {"kind": kind.value, "name": name, "content": stated(content), "reason": reason}
-        version = api.ask("POST", "/proposals", body)
+        try:
+            version = api.ask("POST", "/proposals", body)
+        except Declined as refused:
+            declined += 1
+            click.echo(display.line(f"{kind.value} {name}: not proposed") + f"\n{refused}", err=True)
+            continue
         missing = f", {version['missingReviews']} reviews missing" if version["missingReviews"] else ""
         click.echo(display.line(f"{kind.value} {name}: version {version['number']} is {version['state']}{missing}  {version['digest']}"))
     for change in changes:
@@ -61,6 +69,8 @@ def apply(api: OperatorsApi, directory: Path, reason: str) -> None:
             click.echo(display.line(f"{change.kind.value} {change.name}: served, and not in the directory; `registry retire` ends it"))
     if not changes:
         click.echo("Nothing to propose.")
+    if declined:
+        sys.exit(1)
 
 
 @click.command("drift", cls=Comparing)
@@ -76,7 +86,7 @@ def drift(api: OperatorsApi, directory: Path, *, as_json: bool) -> None:
     changes, _, _ = _compared(api, load(directory, os.environ))
     servers = [one for one in api.ask("GET", "/drift")["servers"] if one["changes"]]
     if as_json:
-        click.echo(display.as_json({"directory": plan_json(changes), "servers": servers}))
+        click.echo(display.as_json({"directory": json.loads(plan_json(changes)), "servers": servers}))
     else:
         click.echo(plan_text(changes, coloured=sys.stdout.isatty()) if changes else "The directory says what is served.")
         for one in servers:
