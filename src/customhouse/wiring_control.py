@@ -229,6 +229,7 @@ class ControlProcess:
         served = await asyncio.to_thread(self._publishing.publish, self._build, self._problems)
         if self._control.serves == "registry":
             self._captures.follow(served)
+            self._upstreams.retain(self._captures.definitions)
         if self._listing is not None:
             await asyncio.to_thread(self._listing.refresh)
 

@@ -172,6 +172,11 @@ class Captures:
             self._said = said
             self._views.block(msgspec.json.encode({name: sorted(entries) for name, entries in said.items()}))
 
+    @property
+    def definitions(self) -> list[ServerDefinition]:
+        """Of every version that is looked at on a schedule."""
+        return [watched.definition for watched in self._watched.values()]
+
     def last_looks(self, caller: Caller) -> list[Looked]:
         """What the last look at each served server found, of those the operator may read."""
         watched = [one for _, one in sorted(self._watched.items())]
@@ -183,6 +188,9 @@ class Captures:
     async def look(self, caller: Caller, name: str, number: int) -> Looked:
         """Look at the server of a version now. Raises `Refused`: NOTHING_OF_THAT_NAME, NOT_YOUR_ROLE, or what a capture raises."""
         content = await asyncio.to_thread(self._allowed, caller, name, number)
+        watched = self._watched.get((name, number))
+        if watched is not None:  # the very definition that is looked at anyway, whose connections stand
+            content = msgspec.structs.replace(content, definition=watched.definition)
         if self._on_demand.locked():
             raise Refused(Reason.OVERLOADED, {"retryAfterSeconds": 1}, headers=(("Retry-After", "1"),))
         async with self._on_demand:
