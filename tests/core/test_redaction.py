@@ -1,11 +1,13 @@
 """Secrets in texts: each kind is found wherever it stands, ordinary texts stay as they are, and undecoded JSON gives every secret away."""
 
 import json
+import time
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from customhouse.core.redaction import DETECTORS, NAMES, Redactor, looks_random, names_secret
@@ -111,3 +113,36 @@ def test_the_sign_of_a_detector_is_not_in_ordinary_texts_for_nothing(detector) -
     """A sign is cheap to be wrong, but it costs a decoding: most ordinary texts have none."""
     signs = Signs([detector.sign])
     assert sum(signs.found(json.dumps(text)) for text in ORDINARY) <= len(ORDINARY) // 4
+
+
+MARKS = (
+    *("eyJ", "-----BEGIN PRIVATE KEY-----", "-----END", "Bearer ", "password=", "token", "ghp_", "sk-", "xoxb-", "AKIA"),
+    *("://", ":", "=", "a", "v1", ".1", "1", "Z9", "_", "-", "/", "\\", "\n", " ", "@", "~", '"'),
+)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Of the processor, the least of two."""
+    took = []
+    for _ in range(2):
+        began = time.process_time()
+        work()
+        took.append(time.process_time() - began)
+    return min(took)
+
+
+@settings(max_examples=25, deadline=None)
+@example(pieces=[".1"], end="~a")
+@given(pieces=st.lists(st.sampled_from(MARKS), min_size=1, max_size=4), end=st.sampled_from(["", "~a", "!", "=", "@"]))
+def test_the_time_of_every_detector_grows_with_the_text_and_not_faster(pieces: list[str], end: str) -> None:
+    """A text of sixteen times the length may take three times sixteen the time; with the square it would be 256 times."""
+    piece = "".join(pieces)
+    short, long = (f"1{piece * (characters // len(piece))}{end}" for characters in (1_000, 16_000))
+    works: list[Callable[[str], object]] = [looks_random, *(partial(detector.expression.sub, "") for detector in DETECTORS)]
+    for work in works:
+        assert seconds(partial(work, long)) < 48 * seconds(partial(work, short)) + 0.01
+
+
+def test_a_long_version_is_judged_in_no_time() -> None:
+    value = "1" + ".1" * 4_000 + "~a"
+    assert seconds(partial(looks_random, value)) < 0.02

@@ -84,6 +84,13 @@ def test_the_name_of_a_member_says_that_its_value_is_a_secret() -> None:
     assert screened(value) == {**value, "password": "[redacted: assigned-secret]"}
 
 
+@pytest.mark.parametrize("before", ["", " ", "\n"])
+@pytest.mark.parametrize("behind", ["", " ", "  ", "\n    ", "\r\n\t", " " * 400])
+def test_a_member_is_told_by_its_name_however_the_json_is_laid_out(before: str, behind: str) -> None:
+    clean = DEFAULT.screened(f'{{"password"{before}:{behind}"Xk39fkDkq02kd9"}}'.encode(), {})
+    assert clean == f'{{"password"{before}:{behind}"[redacted: assigned-secret]"}}'.encode()
+
+
 @pytest.mark.parametrize(
     ("text", "clean"),
     [
@@ -150,6 +157,11 @@ BOMBS = {
     "tags": "<img " * 30_000,
     "references": "[a]: " * 30_000,
     "addresses": "a://a:" * 30_000,
+    "slashes": "/\\ " * 50_000 + "/" * 50_000,
+    "labels": "\n[a\\" * 40_000,
+    "attributes": "<img a='<img b=\"" * 10_000,
+    "styles": "url( " * 30_000,
+    "blanks": "![a](" + " " * 150_000,
     "names": "password token secret " * 8_000,
     "keys": "-----BEGIN PRIVATE KEY-----" * 5_000,
     "joiners": "a\u200d" * 50_000,

@@ -24,8 +24,9 @@ from customhouse.config.registryentries import registry_draft
 MAX_IMPORT_BYTES = 16_777_216
 """The state file of a client grows to some megabytes."""
 
-_COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\r\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL)
-_TRAILING_COMMA = re.compile(r'"(?:\\.|[^"\\\n])*"|,(?=\s*[}\]])')
+_COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*+"?|//[^\r\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL)
+_TRAILING_COMMA = re.compile(r'"(?:\\.|[^"\\\n])*+"?|,(?=\s*[}\]])')
+"""A string that nothing closes is one to the end of its line, so that nothing is looked at twice."""
 _UNFIT = re.compile(r"[^a-z0-9]+")
 
 

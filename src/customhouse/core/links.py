@@ -21,7 +21,7 @@ ACTIVE_SIGNS: Final = (
     r"[tT][aA]:(?:\\[tnr]| )?(?i:text|application|image\\?/svg)",
     f"&(?:{_LETTER_REFERENCE})",
 )
-ADDRESS_SIGNS: Final = ("(?i:(?:http|ftp|ws)s?:)", r"[/\\]{2,16}[0-9A-Za-z]")
+ADDRESS_SIGNS: Final = ("(?i:(?:http|ftp|ws)s?:)", r"[/\\]{2,16}[0-9A-Za-z]", r"\]:")
 IMAGE_SIGNS: Final = (
     r"!\[",
     r"(?i:<\s?(?:img|image|picture|source|video|audio|iframe|frame|object|embed|link|input|svg|base))",
@@ -40,18 +40,22 @@ _DISGUISED_SCHEME = re.compile(
     re.IGNORECASE,
 )
 """A character reference in the scheme of a target: readers of Markdown and HTML decode it."""
-_ADDRESS = re.compile(
-    r"(?:(?P<scheme>(?<![A-Za-z0-9+.-])(?:http|ftp|ws)s?):[/\\]{0,8}+|(?<=[\"'(=<])[/\\]{2}(?=[A-Za-z0-9-]{1,63}\.))"
-    r"(?P<authority>[^\s/\\?#\"<>]{1,512}+)",
+_WITH_SCHEME = r"(?P<scheme>(?<![A-Za-z0-9+.-])(?:http|ftp|ws)s?):[/\\]{0,8}+"
+_AUTHORITY = r"(?P<authority>[^\s/\\?#\"<>]{1,512}+)"
+_ADDRESS = re.compile(rf"(?:{_WITH_SCHEME}|(?<![A-Za-z0-9.:\]/\\])[/\\]{{2,}}+(?=[A-Za-z0-9-]{{1,63}}\.)){_AUTHORITY}", re.IGNORECASE)
+"""In any text; one that begins with its slashes counts only as a target, see `_is_target`."""
+_FETCHED_ADDRESS = re.compile(rf"(?:{_WITH_SCHEME}|(?<![A-Za-z0-9.:\]/\\])[/\\]{{2,}}+){_AUTHORITY}", re.IGNORECASE)
+"""In markup and references: two slashes begin an address wherever no path and no other scheme goes before them, and its host may be written
+in any way (WHATWG URL, special authority slashes state: more slashes change nothing)."""
+_BRACKET = re.compile(r"\\.|[\[\]]", re.DOTALL)
+_TARGET = re.compile(r"\(\s*+<?(?P<target>[^\s)>]{0,8192}+)[^)\n]{0,1024}+\)?")
+_REFERENCE = re.compile(r"(?m)(?P<label>^(?:[ \t>*+-]|[0-9]{1,9}[.)])*+\[(?:[^\]\[\\]|\\.){1,999}+\]:\s*+<?)(?P<target>[^\s>]{1,8192}+)")
+"""Of Markdown, in quotes and lists as well (CommonMark 4.7)."""
+_FETCHING_TAG = re.compile(
+    r"<\s?(?:img|image|picture|source|video|audio|iframe|frame|object|embed|link|input|svg|base)\b(?:=\s*+(?:\"[^\"]*+\"|'[^']*+')|[^<>])*+>?",
     re.IGNORECASE,
 )
-_BRACKET = re.compile(r"\\.|[\[\]]", re.DOTALL)
-_TARGET = re.compile(r"\(\s{0,8}<?(?P<target>[^\s)>]{0,8192}+)[^)\n]{0,1024}+\)?")
-_REFERENCE = re.compile(r"(?m)^[ >]{0,8}+\[[^\]\[\n]{1,256}+\]:\s{0,8}<?[^\s>]{1,8192}+")
-_FETCHING_TAG = re.compile(
-    r"<\s?(?:img|image|picture|source|video|audio|iframe|frame|object|embed|link|input|svg|base)\b[^<>]{0,16384}+>?", re.IGNORECASE
-)
-_STYLE_ADDRESS = re.compile(r"url\(\s{0,4}[\"']?[^)\"'\s]{1,8192}+", re.IGNORECASE)
+_STYLE_ADDRESS = re.compile(r"url\(\s*+[\"']?\s*+[^)\"'\s]{1,8192}+", re.IGNORECASE)
 _DISGUISED = re.compile(r"&(?:#|colon;|sol;|bsol;|period;|tab;|newline;|commat;|lowbar;|hyphen;|dash;)", re.IGNORECASE)
 """Character references that a browser or a reader of Markdown turns into parts of an address."""
 
@@ -97,7 +101,7 @@ class Addresses:
         if self._images is not None:
             text = self._without_images(text, self._images, found)
         if self._links is not None:
-            text = _defanged(text, self._links, "link", found)
+            text = _defanged(_references(text, self._links, "link", found), self._links, "link", found)
         if self._active.found(text):
             text = _ACTIVE.sub(lambda match: _inert(match, found), text)
             text = _DISGUISED_SCHEME.sub(lambda match: _counted(found, "active-link", f"{match['before']}[&]"), text)
@@ -111,7 +115,18 @@ class Addresses:
         text = "".join(_markdown_parts(text, hosts, found))
         text = _FETCHING_TAG.sub(judged, text)
         text = _STYLE_ADDRESS.sub(judged, text)
-        return _REFERENCE.sub(lambda match: _defanged(match[0], hosts, "image", found), text)
+        return _references(text, hosts, "image", found)
+
+
+def _references(text: str, hosts: Hosts, kind: str, found: dict[str, int]) -> str:
+    """The text with the targets of references judged, which an image or a link may name from anywhere."""
+
+    def judged(match: re.Match[str]) -> str:
+        if kind == "image" and _DISGUISED.search(match["target"]):
+            return match["label"] + _counted(found, kind, "unknown-host")
+        return match["label"] + _defanged(match["target"], hosts, kind, found, _FETCHED_ADDRESS)
+
+    return _REFERENCE.sub(judged, text)
 
 
 def _markdown_parts(text: str, hosts: Hosts, found: dict[str, int]) -> Iterator[str]:
@@ -148,7 +163,7 @@ def _foreign(markup: str, hosts: Hosts) -> str | None:
     if _DISGUISED.search(markup):
         return ""
     markup = re.sub("[\t\n\r]", "", markup)  # as a browser reads an address (WHATWG URL, basic URL parser)
-    for match in _ADDRESS.finditer(markup):
+    for match in _FETCHED_ADDRESS.finditer(markup):
         host = _host_at(match)
         if not hosts.allow(host):
             return host.replace(".", "[.]")
@@ -160,22 +175,28 @@ def _host_at(match: re.Match[str]) -> str:
     return "" if match.string[match.end() : match.end() + 1] == "\\" else host_of(match["authority"])
 
 
-def _defanged(text: str, hosts: Hosts, kind: str, found: dict[str, int]) -> str:
+def _defanged(text: str, hosts: Hosts, kind: str, found: dict[str, int], address: re.Pattern[str] = _ADDRESS) -> str:
     def judged(match: re.Match[str]) -> str:
         authority = match["authority"]
+        if address is _ADDRESS and not match["scheme"] and not _is_target(match):
+            return match[0]
         if not any(char.isalnum() for char in authority) or hosts.allow(_host_at(match)):
             return match[0]
         scheme = match["scheme"] or "https"
         shown = re.sub("(?i)^http", "hxxp", scheme) if scheme.lower().startswith("http") else f"{scheme}[:]"
         return _counted(found, kind, f"{shown}{'' if shown.endswith(']') else ':'}//{authority.replace('.', '[.]')}")
 
-    return _ADDRESS.sub(judged, text)
+    return address.sub(judged, text)
+
+
+def _is_target(match: re.Match[str]) -> bool:
+    """Whether it stands behind a quote, a bracket or an equals sign, white space aside."""
+    return match.string[max(0, match.start() - 64) : match.start()].rstrip()[-1:] in tuple("\"'(=<")
 
 
 def _inert(match: re.Match[str], found: dict[str, int]) -> str:
-    """In prose a space follows the colon; a target begins behind a quote, a bracket or an equals sign."""
-    before = match.string[max(0, match.start() - 8) : match.start()].rstrip()[-1:]
-    if match.string[match.end()].isspace() and before not in tuple("\"'(=<"):
+    """In prose a space follows the colon."""
+    if match.string[match.end()].isspace() and not _is_target(match):
         return match[0]
     return _counted(found, "active-link", re.sub(r"\s", "", match["scheme"]) + "[:]")
 

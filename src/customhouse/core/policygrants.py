@@ -63,7 +63,7 @@ class Constraint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     domain_of: _Texts = ()
     """An e-mail address or an https URL at this domain, or the domain itself; `*.example.org` is any domain below it."""
     under: _Texts = ()
-    """This path or one below it, without `..` and backslashes anywhere."""
+    """This path or one below it, without `..`, backslashes and percent signs (`%2e%2e` is `..` to whoever decodes it) anywhere."""
     at_most: _Long | None = None
     """A whole number up to this."""
     at_least: _Long | None = None
@@ -209,7 +209,7 @@ def _met(value: str, kind: ArgumentType, constraint: Constraint) -> Iterator[str
         yield _any(form for domain in constraint.domain_of for form in _at_domain(value, domain))
     if constraint.under:
         yield _any(form for path in constraint.under for form in _below(value, path))
-        yield _none(value, [("..",), ("\\",), *([("%",)] if any("://" in path for path in constraint.under) else [])])
+        yield _none(value, [("..",), ("\\",), ("%",)])
     if constraint.at_most is not None:
         yield f"{value} <= {constraint.at_most}"
     if constraint.at_least is not None:
@@ -228,7 +228,7 @@ def _below(value: str, path: str) -> Iterator[str]:
 
 _NOT_IN_ADDRESSES: Final = (" ", "\t", "\n", "\r", ",", ";", "<", ">", '"', "(", ")", "\\")
 """What could make one text several addresses, or hide the address behind a name."""
-_ENDS_A_HOST: Final = ("/", "?", "#", "@", "\\", "%", " ", "\t", "\n", "\r")
+_ENDS_A_HOST: Final = ("/", "?", "#", "@", "\\", ":", "%", " ", "\t", "\n", "\r")
 """What ends a host or means something else in front of it."""
 
 
@@ -245,7 +245,7 @@ def _at_domain(value: str, domain: str) -> Iterator[str]:
         yield from (f"{value} like {pattern((f'https://{host}{end}', ''))}" for end in ("/", "?", "#"))
         yield f"{value} == {quoted(f'https://{host}')}"
         return
-    yield f"({value} like {pattern(('', host))} && {_none(value, [(mark,) for mark in (*_ENDS_A_HOST, ':')])})"
+    yield f"({value} like {pattern(('', host))} && {_none(value, [(mark,) for mark in _ENDS_A_HOST])})"
     for end in ("/", "?", "#"):
         clean = " && ".join(f"!({value} like {pattern(('https://', mark, f'{host}{end}', ''))})" for mark in _ENDS_A_HOST)
         yield f"({value} like {pattern(('https://', f'{host}{end}', ''))} && {clean})"

@@ -42,7 +42,8 @@ since most tools cite whatever they find."""
 
 
 _LITERAL: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-_MEMBER: Final = re.compile(r'"([^"\\]{1,80})"\s{0,80}:\s?$')
+_MEMBER: Final = re.compile(r'"([^"\\]{1,80})"$')
+_WHITE_SPACE: Final = " \t\n\r"
 _IS_NAME: Final = re.compile(r"\s*+:")
 _ESCAPED_TEXT: Final = r"\\u00[0-7]"
 """An ASCII character that an encoder wrote as an escape: nothing can be told before it is decoded."""
@@ -101,10 +102,21 @@ class Screen:
     def _member_of(self, match: re.Match[str]) -> str:
         """The name before a value that could be a secret; empty where it could not."""
         start, end = match.span()
-        if self._redactor is None or not MIN_RANDOM_CHARACTERS <= end - start - 2 <= 4_096 or match.string[start - 2 : start].find(":") < 0:
+        if self._redactor is None or not MIN_RANDOM_CHARACTERS <= end - start - 2 <= 4_096:
             return ""
-        member = _MEMBER.search(match.string, max(0, start - 160), start)
+        colon = _end_of_text(match.string, start) - 1
+        if colon < 0 or match.string[colon] != ":":
+            return ""
+        ends = _end_of_text(match.string, colon)
+        member = _MEMBER.search(match.string, max(0, ends - 82), ends)
         return member[1] if member and names_secret(member[1]) else ""
+
+
+def _end_of_text(text: str, at: int) -> int:
+    """Where the white space before a place begins: a server lays out its JSON as it likes."""
+    while at and text[at - 1] in _WHITE_SPACE:
+        at -= 1
+    return at
 
 
 @lru_cache(maxsize=4_096)
