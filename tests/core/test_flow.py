@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,8 +65,9 @@ SERVER = PolicyServer(
         PolicyTool("send", Effect.WRITE, {"type": "object"}),
         PolicyTool("archive", Effect.WRITE, {"type": "object"}, sink=False),
     ),
-    ("daily",),
+    ("about", "daily"),
     ("mail://inbox",),
+    frozenset({"about"}),
 )
 GRANT = '@id("all") permit (principal, action in [Action::"read", Action::"write"], resource in Server::"mail");'
 
@@ -99,10 +101,23 @@ def test_a_replay_cannot_tell_what_rests_on_what_was_read() -> None:
     assert told.permitted
 
 
-def test_prompts_and_resources_are_never_sinks() -> None:
+def test_a_prompt_or_resource_is_a_sink_where_the_caller_writes_something() -> None:
     policy = trifecta()
-    assert policy.decide(caller("ada"), policy.prompt("mail", "daily"), {}, "default", taint=7).permitted
-    assert policy.decide(caller("ada"), policy.resource("mail", "mail://inbox"), {}, "default", taint=7).permitted
+    still, about = policy.prompt("mail", "daily"), policy.prompt("mail", "about")
+    listed, templated = policy.resource("mail", "mail://inbox"), policy.resource("mail", "mail://by/ada")
+    permitted = {
+        ref: policy.decide(caller("ada"), ref, {}, "default", taint=7).permitted
+        for ref in (still, about, listed, templated, policy.sending(still), policy.sending(listed))
+    }
+    assert [ref for ref, yes in permitted.items() if yes] == [still, listed]
+    assert policy.sending(about) is about
+    assert policy.sending(still) is policy.sending(still)
+    assert policy.decide(caller("ada"), policy.sending(still), {}, "default").permitted
+
+
+def test_a_prompt_that_gains_arguments_moves_the_digest() -> None:
+    without = msgspec.structs.replace(SERVER, prompts_with_arguments=frozenset())
+    assert compile_policy({}, (SERVER,)).digest != compile_policy({}, (without,)).digest
 
 
 def test_a_decision_that_reads_no_context_is_kept_whatever_was_read() -> None:

@@ -281,14 +281,14 @@ def test_a_tool_without_a_class_or_outside_the_pin_does_not_exist() -> None:
         server_info={},
         capabilities={},
         tools=({"name": "a", "inputSchema": {"type": "object"}}, {"name": "b"}),
-        prompts=({"name": "p"},),
+        prompts=({"name": "p"}, {"name": "q", "arguments": [{"name": "of"}]}, {"name": "r", "arguments": []}),
         resources=({"uri": "u:1"},),
     )
     pin = Pin(server="one", revision="2025-11-25", digest="", manifest=manifest)
     unpinned = ServerDefinition(name="bare", owner="o", contact="c", tenant="t", url="https://two.example/mcp", tools=reviews)
     assert policy_servers([definition, unpinned], {"one": pin}) == (
         PolicyServer("bare", "t", "o"),
-        PolicyServer("one", "t", "o", (PolicyTool("a", Effect.READ, {"type": "object"}),), ("p",), ("u:1",)),
+        PolicyServer("one", "t", "o", (PolicyTool("a", Effect.READ, {"type": "object"}),), ("p", "q", "r"), ("u:1",), frozenset("q")),
     )
 
 

@@ -36,7 +36,7 @@ tools:
 """
 POLICY = """
 @id("everything") permit (principal in Group::"local/eng", action in [Action::"read", Action::"write"], resource in Server::"library");
-@id("trifecta") forbid (principal, action, resource is Tool)
+@id("trifecta") forbid (principal, action, resource)
 when { resource.sink && context.flow.untrusted && context.flow.private };
 """
 ANYTHING: Final = {"type": "object"}

@@ -213,7 +213,7 @@ class Doorway:
         ids = iter(range(1 << 30))
         sealer = AeadSealer(first_keyring(self.clock.now()), self.clock)
         self.conversations = build_conversations(SessionSettings(), sealer, self.clock, lambda: f"{next(ids):032x}", lambda _: None)
-        exchange = Exchange(
+        self.exchange = exchange = Exchange(
             live=self.live,
             verifier=OneToken(),
             admission=admission,

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from customhouse.core.canaries import Canaries
 from tests.edge.doors import MCP, TOKEN, Answered, Doorway, request
 from tests.edge.test_streams import drift, heard, turns
 
@@ -166,6 +167,14 @@ async def test_an_answer_to_nothing_that_was_asked_is_taken_and_means_nothing() 
     await pair.initialized()
     assert (await pair.post(answer)).status == 202
     assert [record.outcome for record in doorway.ledger.records if record.method == "response"] == ["accepted", "accepted"]
+
+
+async def test_an_answer_to_a_question_carries_no_canary_out() -> None:  # T14
+    doorway = Doorway()
+    doorway.exchange.canaries = Canaries(["canary-7f3a9c21d4"])
+    pair = await Pair(doorway).initialized()
+    refused = await pair.post({"jsonrpc": "2.0", "id": "1", "result": {"action": "accept", "content": {"why": "canary-7f3a9c21d4"}}})
+    assert refused.json()["error"]["data"]["reason"] == "canary_found"
 
 
 async def test_a_batch_has_no_place_here() -> None:

@@ -129,6 +129,36 @@ async def test_what_a_server_asks_a_person_is_screened_but_for_the_page_to_open(
     await asking
 
 
+async def test_an_error_that_demands_pages_is_screened_but_for_their_addresses() -> None:  # T15
+    world = World(pinned="2025-11-25")
+    page = {"mode": "url", "url": "https://sign-in.example/?token=a1B2c3D4e5F6g7H8i9", "elicitationId": "e", "message": f"Open {TOKEN}"}
+    odd = {"url": f"no page {TOKEN}"}
+
+    async def script(_: Ask, __: Listener) -> UpstreamAnswer:
+        return UpstreamAnswer(error={"code": -32042, "message": "m", "data": {"elicitations": [page, odd, TOKEN], "more": TOKEN}})
+
+    world.servers.script = script
+    session = await world.open_session("2025-11-25", {})
+    back = await world.say(session, "tools/call", SEARCH)
+    assert TOKEN.encode() not in back.body
+    asked = back.answer["error"]["data"]["elicitations"]
+    assert asked[0] == {**page, "message": "Open [redacted: github-token]"}
+    assert asked[1:] == [{"url": "no page [redacted: github-token]"}, "[redacted: github-token]"]
+
+
+@pytest.mark.parametrize("data", [{}, {"data": None}, {"data": {"elicitations": TOKEN}}, {"data": TOKEN}])
+async def test_an_error_that_demands_pages_and_names_none_is_screened_whole(data: dict[str, Any]) -> None:
+    world = World(pinned="2025-11-25")
+
+    async def script(_: Ask, __: Listener) -> UpstreamAnswer:
+        return UpstreamAnswer(error={"code": -32042, "message": TOKEN, **data})
+
+    world.servers.script = script
+    back = await world.say(await world.open_session("2025-11-25", {}), "tools/call", SEARCH)
+    assert back.answer["error"]["code"] == -32042
+    assert TOKEN.encode() not in back.body
+
+
 async def test_what_is_not_utf_8_is_a_broken_answer(world: World) -> None:
     async def script(_: Ask, __: Listener) -> UpstreamAnswer:
         return UpstreamAnswer({"content": msgspec.Raw(b'["\xff"]')})
@@ -201,7 +231,7 @@ async def test_an_answer_to_a_question_of_a_server_carries_none_out(world: World
 TRIFECTA = (
     RULES
     + """
-@id("trifecta") forbid (principal, action, resource is Tool)
+@id("trifecta") forbid (principal, action, resource)
 when { resource.sink && context.flow.untrusted && context.flow.private };
 """
 )
@@ -255,6 +285,72 @@ async def test_a_task_that_began_before_can_be_asked_about_and_told_nothing() ->
     assert "result" in (await world.ask_modern("tasks/get", {"taskId": given}, tasks, token=WRITER)).answer
     told = {"taskId": given, "inputResponses": {"f": {"action": "accept", "content": {"why": "everything"}}}}
     assert (await world.ask_modern("tasks/update", told, tasks, token=WRITER)).refusal == "NOT_PERMITTED"
+
+
+async def tainted() -> World:
+    world = flowing()
+    await world.ask("tools/call", SEARCH, token=WRITER)
+    await world.ask("tools/call", SHAPE, token=WRITER)
+    assert not await can_send(world)
+    world.path = "/servers/notes/mcp"
+    return world
+
+
+READ = "what was read"
+ANSWERED = {"inputResponses": {"f": {"action": "accept", "content": {"why": READ}}}}
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("prompts/get", {"name": "daily", "arguments": {"all": READ}}),
+        ("prompts/get", {"name": "daily", **ANSWERED}),
+        ("resources/read", {"uri": "note://by/what-was-read"}),
+        ("resources/read", {"uri": "note://a", **ANSWERED}),
+        ("completion/complete", {"ref": {"type": "ref/prompt", "name": "daily"}, "argument": {"name": "a", "value": READ}}),
+        ("completion/complete", {"ref": {"type": "ref/resource", "uri": "note://a"}, "argument": {"name": "a", "value": READ}}),
+    ],
+)
+async def test_the_rule_holds_for_all_that_sends_words_of_the_caller(method: str, params: dict[str, Any]) -> None:  # T13, T14
+    world = await tainted()
+    before = len(world.servers.calls)
+    assert (await world.ask_modern(method, params, token=WRITER)).refusal == "NOT_PERMITTED"
+    assert len(world.servers.calls) == before
+    assert "result" in (await world.ask_modern(method, params, token=b"bob readers writers")).answer
+
+
+@pytest.mark.parametrize(("method", "params"), [("prompts/get", {"name": "daily"}), ("resources/read", {"uri": "note://a"})])
+async def test_what_sends_nothing_of_the_caller_is_read_whatever_was_read_before(method: str, params: dict[str, Any]) -> None:
+    assert "result" in (await (await tainted()).ask_modern(method, params, token=WRITER)).answer
+
+
+async def test_an_answer_of_a_legacy_client_to_a_sink_is_decided_anew() -> None:  # T13
+    world = flowing()
+    heard: list[dict[str, Any]] = []
+
+    async def script(ask: Ask, listener: Listener) -> UpstreamAnswer:
+        if ask.params["name"] == "add":
+            form = {"message": "m", "requestedSchema": {"type": "object", "properties": {"name": {"type": "string"}}}}
+            heard.append(await listener.ask("elicitation/create", form, "2025-06-18"))
+        return result({"content": content("done"), "structuredContent": []})
+
+    world.servers.script = script
+    session = await world.open_session("2025-06-18", {"elicitation": {}}, token=WRITER)
+    back = Back()
+    arrival = world.arrival(legacy("tools/call", ADD, 7), {b"mcp-session-id": session}, token=WRITER)
+    sending = asyncio.create_task(world.exchange.answer(arrival, back))
+    await back.hears(b"elicitation/create")
+    await world.ask("tools/call", SEARCH, token=WRITER)
+    await world.ask("tools/call", SHAPE, token=WRITER)
+    said = {"jsonrpc": "2.0", "id": back.told[0]["id"], "result": {"action": "accept", "content": {"name": READ}}}
+    refused = await world.post(said, {b"mcp-session-id": session}, token=WRITER)
+    await sending
+    assert refused.refusal == "NOT_PERMITTED"
+    assert READ not in str(heard)
+    assert "error" in heard[0]
+    (record,) = [one for one in world.book.records if one.method == "response"]
+    assert (record.name, record.decision, record.reasons) == ("add", "deny", ("trifecta",))
+    assert record.taint == ("untrusted", "private")
 
 
 async def test_what_was_read_decays() -> None:

@@ -37,6 +37,7 @@ from customhouse.core.policymodel import (
     caller_uids,
     policy_servers,
     ref_entities,
+    sending,
 )
 from customhouse.core.policyrules import PolicyFinding, PolicyInvalid, Rule, Scope, read_rules
 from customhouse.core.policytext import quoted
@@ -223,6 +224,7 @@ class Policy:
         self._candidates: _Bounded[_ByPrincipal] = _Bounded(MAX_GROUNDS)
         self._offered: _Bounded[cedarpy.Entities] = _Bounded(MAX_GROUNDS)
         self._unlisted: _Bounded[ActionRef] = _Bounded(MAX_GROUNDS)
+        self._sending: _Bounded[ActionRef] = _Bounded(MAX_GROUNDS)
         self._slices: _Bounded[_Slice] = _Bounded(MAX_SLICES)
         self._grounds: _Bounded[_Ground] = _Bounded(MAX_GROUNDS)
         self._decisions: _Bounded[Decision] = _Bounded(MAX_DECISIONS)
@@ -246,6 +248,10 @@ class Policy:
         known = self._known[server]
         listed = known.resources.get(uri) or self._unlisted.get((server, uri))
         return listed or self._unlisted.keep((server, uri), known.resource(uri))
+
+    def sending(self, ref: ActionRef) -> ActionRef:
+        """The handle of a prompt or resource for a request that carries what the caller wrote: a sink in any case."""
+        return ref if ref.is_sink else self._sending.get(ref) or self._sending.keep(ref, sending(ref))
 
     def offered(self) -> tuple[ActionRef, ...]:
         """Everything that policies know by name, in the order of servers; resources read through templates are not among it."""

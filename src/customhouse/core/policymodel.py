@@ -7,7 +7,7 @@
 | `Caller::"acme/person/alice"`, `Caller::"acme/workload/ci"` | groups, tenant | tenant, person?, workload?, client, issuer, scopes |
 | `Server::"notes"` | its tenant | tenant, owner |
 | `Tool::"notes/add"` | its server | tenant, server, name, and as reviewed: idempotent, data, untrusted, sink |
-| `Prompt::"notes/daily"`, `Resource::"notes/file:///a"` | its server | tenant, server, name |
+| `Prompt::"notes/daily"`, `Resource::"notes/file:///a"` | its server | tenant, server, name, and by its pin: sink |
 
 Actions: `Action::"call:notes/add"` in its class `Action::"read"`, `Action::"write"` or `Action::"destructive"`; `Action::"get:prompt"` and
 `Action::"read:resource"` in `Action::"read"`. A person and a workload never share a caller id, whatever their names are. Server names hold
@@ -17,7 +17,7 @@ no slash, so `<server>/<name>` is unambiguous.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
 
@@ -62,6 +62,8 @@ class PolicyServer(msgspec.Struct, frozen=True):
     prompts: tuple[str, ...] = ()
     resources: tuple[str, ...] = ()
     """The URIs of the listed resources; others may be read through templates."""
+    prompts_with_arguments: frozenset[str] = frozenset()
+    """Those of the prompts that are sinks: what the caller knows can leave through their arguments."""
 
 
 def policy_servers(definitions: Iterable[ServerDefinition], pins: Mapping[str, Pin]) -> tuple[PolicyServer, ...]:
@@ -80,6 +82,7 @@ def policy_server(definition: ServerDefinition, pin: Pin | None) -> PolicyServer
         bare,
         tools=tuple(_policy_tool(name, review, offered[name].get("inputSchema", {})) for name, review in reviewed.items()),
         prompts=tuple(sorted({str(prompt["name"]) for prompt in pin.manifest.prompts})),
+        prompts_with_arguments=frozenset(str(prompt["name"]) for prompt in pin.manifest.prompts if prompt.get("arguments")),
         resources=tuple(sorted({str(resource["uri"]) for resource in pin.manifest.resources})),
     )
 
@@ -103,6 +106,8 @@ class ActionRef:
     name: str
     tool: PolicyTool | None = None
     """What a tool is to policies; None for what is no tool."""
+    is_sink: bool = False
+    """Whether a prompt or resource is a sink; of a tool its review says it."""
     _arguments: ArgumentType | None = field(init=False, default=None)
 
     @property
@@ -114,8 +119,8 @@ class ActionRef:
 
     @property
     def labels(self) -> Mapping[str, Any]:
-        """What a reviewer said of a tool beside its class."""
-        return {} if self.tool is None else self.tool.labels
+        """What a reviewer said of a tool beside its class; of a prompt or resource, whether it is a sink."""
+        return {"sink": self.is_sink} if self.tool is None else self.tool.labels
 
     @property
     def actions(self) -> frozenset[Uid]:
@@ -135,12 +140,12 @@ class ServerRefs:
         self.server: Final = server
         self.tools: Final = {tool.name: tool_ref(server, tool) for tool in server.tools}
         self.prompts: Final = {prompt: prompt_ref(server, prompt) for prompt in server.prompts}
-        self.resources: Final = {uri: resource_ref(server, uri) for uri in server.resources}
+        self.resources: Final = {uri: resource_ref(server, uri, listed=True) for uri in server.resources}
         self._digest = digest
 
     def resource(self, uri: str) -> ActionRef:
         """The handle of a resource; a new one for what is not listed."""
-        return self.resources.get(uri) or resource_ref(self.server, uri)
+        return self.resources.get(uri) or resource_ref(self.server, uri, listed=False)
 
     @property
     def all(self) -> tuple[ActionRef, ...]:
@@ -175,12 +180,24 @@ def tool_ref(server: PolicyServer, tool: PolicyTool) -> ActionRef:
 
 def prompt_ref(server: PolicyServer, name: str) -> ActionRef:
     parts = (server.tenant, server.name, server.owner, name)
-    return ActionRef(("Action", "get:prompt"), Effect.READ, ("Prompt", f"{server.name}/{name}"), *parts)
+    return ActionRef(
+        ("Action", "get:prompt"),
+        Effect.READ,
+        ("Prompt", f"{server.name}/{name}"),
+        *parts,
+        is_sink=name in server.prompts_with_arguments,
+    )
 
 
-def resource_ref(server: PolicyServer, uri: str) -> ActionRef:
+def resource_ref(server: PolicyServer, uri: str, *, listed: bool) -> ActionRef:
+    """One that is not listed is read through a template: its URI is written by the caller, so it is a sink."""
     parts = (server.tenant, server.name, server.owner, uri)
-    return ActionRef(("Action", "read:resource"), Effect.READ, ("Resource", f"{server.name}/{uri}"), *parts)
+    return ActionRef(("Action", "read:resource"), Effect.READ, ("Resource", f"{server.name}/{uri}"), *parts, is_sink=not listed)
+
+
+def sending(ref: ActionRef) -> ActionRef:
+    """The same thing as a sink: a request for it that carries what the caller wrote, whatever its pin declares."""
+    return replace(ref, is_sink=True)
 
 
 def caller_uid(caller: Caller) -> Uid:
@@ -275,7 +292,7 @@ _BOOLEAN: Final = {"type": "Boolean", "required": True}
 _LABELS: Final = {"data": {"type": "String", "required": True}, "idempotent": _BOOLEAN, "untrusted": _BOOLEAN, "sink": _BOOLEAN}
 _FLOW: Final = {"type": "Record", "attributes": dict.fromkeys(WORDS, _BOOLEAN), "required": True}
 """What the conversation has read; see `flow.py`."""
-_OFFERED: Final = {"memberOfTypes": ["Server"], "shape": _record("tenant", "server", "name")}
+_OFFERED: Final = {"memberOfTypes": ["Server"], "shape": _record("tenant", "server", "name", sink=_BOOLEAN)}
 _ENTITY_TYPES: Final[Mapping[str, Any]] = {
     "Tenant": {},
     "Group": {"memberOfTypes": ["Tenant"]},

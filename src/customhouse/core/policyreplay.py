@@ -90,9 +90,9 @@ def _ref(policy: Policy, record: Record) -> ActionRef | None:
     try:
         if record.method.startswith(("tools/", "tasks/")):
             return policy.tool(record.server, record.name)
-        if record.method.startswith("resources/") or "://" in record.name:
-            return policy.resource(record.server, record.name)
-        return policy.prompt(record.server, record.name)
+        is_resource = record.method.startswith("resources/") or "://" in record.name
+        ref = (policy.resource if is_resource else policy.prompt)(record.server, record.name)
+        return policy.sending(ref) if record.method == "completion/complete" else ref
     except KeyError:
         return None
 

@@ -15,7 +15,7 @@ from customhouse.core.limits import defects
 from customhouse.core.manifest import Manifest
 from customhouse.core.policymodel import ServerRefs, policy_server
 
-RULES: Final = f"{__version__}/1"
+RULES: Final = f"{__version__}/2"
 """The rules of this release. The number counts changes of them between two releases: of `limits` and what it rests on, of types of
 arguments, and of what policies are checked for."""
 

@@ -22,6 +22,7 @@ from customhouse.core.protocol.envelope import Agreed, Batched, InEnvelope, Mess
 from customhouse.core.protocol.origin import check_origin
 from customhouse.core.protocol.results import answer_around, answer_bytes, refusal, stamped
 from customhouse.core.protocol.revisions import ERA_OF, LEGACY_REVISIONS, LOG_LEVELS, NAMED_BY
+from customhouse.core.protocol.sessionid import Session
 from customhouse.core.protocol.tracing import trace_id_of
 from customhouse.core.record import Record
 from customhouse.core.refusal import Reason, Refused
@@ -35,6 +36,7 @@ from customhouse.gateway.kept import Kept
 from customhouse.gateway.listening import Listening
 from customhouse.gateway.live import Live, View
 from customhouse.gateway.pairs import MESSAGES, STREAM, Pair, PairReply, Pairs, endpoint_beside
+from customhouse.gateway.questions import NOT_ANSWERED
 from customhouse.gateway.relay import Relay
 from customhouse.gateway.rounds import Rounds
 from customhouse.gateway.taskids import TaskIds
@@ -84,7 +86,7 @@ class Exchange:
 
     def __post_init__(self) -> None:
         self._peers = self.conversations.peers
-        relay = Relay(
+        relay = self._relay = Relay(
             self.live,
             self.admission,
             self.rounds,
@@ -227,8 +229,20 @@ class Exchange:
         trail.method, trail.era = "response", Era.LEGACY.value
         session, _ = await self.conversations.enter(arrival.headers.get(SESSION_HEADER, b""), caller, endpoint.path)
         trail.revision = session.revision
+        return self._take_answer(said, session, caller, trail)
+
+    def _take_answer(self, said: Said, session: Session, caller: Caller, trail: Record) -> Answer:
+        """What a person or a model said goes to a server like an argument, so it is decided about like one, now; what may not go there is
+        no answer, and the server need not wait for another. Raises `Refused`."""
         self.canaries.check(encode(said.answer))
-        self.rounds.questions.answered(session.key, said.id, said.answer)
+        question = self.rounds.questions.asked(session.key, said.id)
+        if question is not None:
+            try:
+                self._relay.decide_about_answer(question.call, question.entry, caller, trail)
+            except Refused:
+                question.settle(NOT_ANSWERED)
+                raise
+            question.settle(said.answer)
         trail.outcome = "accepted"
         return Answer(202, b"", b"")
 
@@ -320,9 +334,7 @@ class Exchange:
             raise
         if isinstance(message, Said):
             trail.method, trail.outcome = "response", "accepted"
-            if pair.session is not None:
-                self.rounds.questions.answered(pair.session.key, message.id, message.answer)
-            return Answer(202, b"", b"")
+            return Answer(202, b"", b"") if pair.session is None else self._take_answer(message, pair.session, caller, trail)
         describe(trail, message)
         if message.era is Era.MODERN:
             raise Refused(Reason.UNSUPPORTED_VERSION, {"supported": list(LEGACY_REVISIONS), "requested": message.revision})

@@ -14,10 +14,12 @@ import msgspec
 from customhouse.core.canaries import Canaries
 from customhouse.core.catalogue import Endpoint, Entry, Resource, Tool
 from customhouse.core.flow import CLEAN, words_of
+from customhouse.core.identity import Caller
 from customhouse.core.manifest import Era
 from customhouse.core.permit import Permit, permit
 from customhouse.core.policy import Decision
 from customhouse.core.protocol.capabilities import TASKS
+from customhouse.core.protocol.elicitation import with_pages
 from customhouse.core.protocol.interaction import input_required
 from customhouse.core.protocol.paramheaders import headers_for, mismatch
 from customhouse.core.protocol.results import answer_bytes, relayed, relayed_error, tool_error
@@ -25,6 +27,7 @@ from customhouse.core.protocol.revisions import ERA_NAMES, META_CAPABILITIES, ME
 from customhouse.core.protocol.taskid import task_of
 from customhouse.core.protocol.tasks import IS_TASK, refuse_task_alone, refuse_tasks_across, relayed_task, server_id_of
 from customhouse.core.protocol.translation import URL_ELICITATION_REQUIRED, translated_error, translated_params, translated_result
+from customhouse.core.record import Record
 from customhouse.core.refusal import Reason, Refused
 from customhouse.gateway.admission import Admission
 from customhouse.gateway.approving import Approving
@@ -115,6 +118,8 @@ class Relay:
         entry = prompt.entry
         self._may_see(call, entry)
         self._digest(call, params.get("arguments"))
+        if params.get("arguments") or "inputResponses" in params:
+            entry = sending(call, entry)
         decision = self._decide(call, entry, {})
         if decision.approval:
             arguments = params.get("arguments", {})
@@ -126,6 +131,8 @@ class Relay:
     async def read_resource(self, call: Call) -> Answer | None:
         params = call.message.params
         entry = self._readable(call, params.get("uri"))
+        if "inputResponses" in params:
+            entry = sending(call, entry)
         decision = self._decide(call, entry, {})
         if decision.approval:
             return await self._relay_approved(call, entry, decision, {}, {"uri": entry.name})
@@ -157,6 +164,7 @@ class Relay:
             raise Refused(Reason.INVALID_PARAMS, message="`ref` names neither a prompt nor a resource.")
         self._may_see(call, entry)
         self._digest(call, params.get("argument"))
+        entry = sending(call, entry)
         return await self._relay(call, entry, self._admit(call, entry, {}), travelling(params, {}))
 
     async def ask_about(
@@ -169,6 +177,15 @@ class Relay:
         self._digest(call, arguments)
         self._decide(call, entry, arguments)
         return await self._relay(call, entry, self._permit(call, entry), params, answering=answering)
+
+    def decide_about_answer(self, call: Call, entry: Entry, caller: Caller, trail: Record) -> None:
+        """An answer of a legacy client to what the server of a call asked: decided as that call would be now, in the name of whoever
+        answers. Nobody is asked to approve it once more. Raises `Refused`."""
+        means(trail, entry.server, entry.name, entry.pin_digest, entry.effect)
+        trail.note = f"answer for call {call.trail.call_id}"
+        is_tool = entry.kind == "tool"
+        arguments = call.message.params.get("arguments") if is_tool else None
+        self._decide(msgspec.structs.replace(call, caller=caller, trail=trail), entry if is_tool else sending(call, entry), arguments or {})
 
     def _may_see(self, call: Call, entry: Entry) -> None:
         """What a caller may not even list answers like a name that does not exist."""
@@ -339,9 +356,14 @@ class Relay:
         call.trail.outcome = "server_error"
         call.trail.note = f"server error {error['code']}"
         shown = self.leaving.value(call, entry, translated)
-        if translated["code"] == URL_ELICITATION_REQUIRED:  # its data are addresses that a person is to open
-            shown = {**shown, "data": translated.get("data")}
+        if translated["code"] == URL_ELICITATION_REQUIRED and "data" in shown:  # a person is to open the addresses
+            shown = {**shown, "data": with_pages(shown["data"], translated["data"])}
         return Answer(status, JSON, encode({"jsonrpc": "2.0", "id": call.message.id, "error": shown}))
+
+
+def sending(call: Call, entry: Entry) -> Entry:
+    """A prompt or resource for a request that carries words of the caller to its server: decided about as a sink, whatever was declared."""
+    return msgspec.structs.replace(entry, action=call.view.policy.sending(entry.action))
 
 
 def travelling(params: Mapping[str, Any], own: dict[str, Any]) -> dict[str, Any]:

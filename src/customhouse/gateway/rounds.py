@@ -158,7 +158,7 @@ class Rounds:
             raise Refused(Reason.INPUT_NOT_GIVEN)
         declared_by = call.session.capabilities
         asked = self._named(call, translated_question(question, server, call.revision, declared_by, self.new_id()), entry)
-        return await self.questions.put(call.session.key, call.reply, asked.method, asked.params, self.limits.answer_timeout_seconds)
+        return await self.questions.put(call.session.key, call, entry, asked, self.limits.answer_timeout_seconds)
 
     # A modern client
 

@@ -130,3 +130,17 @@ def urls_required(error: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _object(value: object) -> dict[str, Any]:
     return value if type(value) is dict else {}
+
+
+def with_pages(screened: object, said: object) -> object:
+    """The screened `data` of an error -32042 with the addresses of its pages as the server said them: screened, they would lead nowhere.
+    What is not made like that stays screened."""
+    shown, asked = _object(screened).get("elicitations"), _object(said).get("elicitations")
+    if type(shown) is not list or type(asked) is not list:
+        return screened
+    return {**_object(screened), "elicitations": [_with_page(one, other) for one, other in zip(shown, asked, strict=True)]}
+
+
+def _with_page(screened: object, said: object) -> object:
+    url = _object(said).get("url")
+    return screened if _problem_of_url(url) else {**_object(screened), "url": url}
