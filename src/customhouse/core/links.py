@@ -24,7 +24,7 @@ ACTIVE_SIGNS: Final = (
 ADDRESS_SIGNS: Final = ("(?i:(?:http|ftp|ws)s?:)", r"[/\\]{2,16}[0-9A-Za-z]", r"\]:")
 IMAGE_SIGNS: Final = (
     r"!\[",
-    r"(?i:<\s?(?:img|image|picture|source|video|audio|iframe|frame|object|embed|link|input|svg|base))",
+    r"(?i:<\s?(?:img|image|picture|source|track|video|audio|iframe|frame|object|embed|link|input|svg|use|feimage|base|script|body|table|t[dhr]))",
     r"\]:",
     r"(?i:url\()",
 )
@@ -52,7 +52,7 @@ _TARGET = re.compile(r"\(\s*+<?(?P<target>[^\s)>]{0,8192}+)[^)\n]{0,1024}+\)?")
 _REFERENCE = re.compile(r"(?m)(?P<label>^(?:[ \t>*+-]|[0-9]{1,9}[.)])*+\[(?:[^\]\[\\]|\\.){1,999}+\]:\s*+<?)(?P<target>[^\s>]{1,8192}+)")
 """Of Markdown, in quotes and lists as well (CommonMark 4.7)."""
 _FETCHING_TAG = re.compile(
-    r"<\s?(?:img|image|picture|source|video|audio|iframe|frame|object|embed|link|input|svg|base)\b(?:=\s*+(?:\"[^\"]*+\"|'[^']*+')|[^<>])*+>?",
+    r"<\s?(?:img|image|picture|source|track|video|audio|iframe|frame|object|embed|link|input|svg|use|feimage|base|script|body|table|t[dhr])\b(?:=\s*+(?:\"[^\"]*+\"|'[^']*+')|[^<>])*+>?",
     re.IGNORECASE,
 )
 _STYLE_ADDRESS = re.compile(r"url\(\s*+[\"']?\s*+[^)\"'\s]{1,8192}+", re.IGNORECASE)
