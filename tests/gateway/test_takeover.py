@@ -1,5 +1,6 @@
 """What a gateway makes of what was published: the same whoever judged it, whole or not at all, and the old view is let go."""
 
+import asyncio
 import gc
 import weakref
 from collections.abc import Mapping
@@ -200,3 +201,25 @@ def test_verdicts_are_carried_for_servers_alone() -> None:
     (line,) = lines_of([(policy, written)], {}, RULES)
     assert b"verdict" not in line
     assert not picture_of([], {}).checked  # what was not published was not checked
+
+
+async def test_a_defect_does_not_end_the_following_of_views(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    published = Published(tmp_path)
+    published.views.publish(reads())
+    looks = 0
+    look = published.takeover.look
+
+    async def broken_once() -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            raise RuntimeError("a defect")
+        await look()
+
+    monkeypatch.setattr(published.takeover, "look", broken_once)
+    monkeypatch.setattr("customhouse.gateway.takeover.AGAIN_SECONDS", 0.01)
+    following = asyncio.create_task(published.takeover.run())
+    async with asyncio.timeout(5):
+        while not published.takeover.ready:
+            await asyncio.sleep(0.01)
+    following.cancel()

@@ -101,7 +101,14 @@ class Takeover:
     async def run(self) -> None:
         """Look again and again. Ends by cancellation."""
         while True:
-            await self.look()
+            try:
+                await self.look()
+            except (
+                Exception
+            ):  # a defect may not end the following of views, which is how anything is taken away: it is told, and tried again
+                log.exception("looking for a new view broke")
+                self._wanted = ""
+                await asyncio.sleep(AGAIN_SECONDS)
             await asyncio.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
