@@ -220,6 +220,6 @@ async def test_a_defect_does_not_end_the_following_of_views(tmp_path: Path, monk
     monkeypatch.setattr("customhouse.gateway.takeover.AGAIN_SECONDS", 0.01)
     following = asyncio.create_task(published.takeover.run())
     async with asyncio.timeout(5):
-        while not published.takeover.ready:
+        while not published.takeover.ready:  # noqa: ASYNC110 - the task is another one
             await asyncio.sleep(0.01)
     following.cancel()
