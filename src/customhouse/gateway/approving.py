@@ -86,6 +86,9 @@ class Approving:
         now = self.clock.now()
         fresh = request_for(bound, call.caller, arguments, entry.effect, decision.reasons, self.new_id(), now, self.terms.lifetime_seconds)
         state = self._state(call, entry)
+        if state is not None and state.approved is None and not isinstance(state.waits, Asking):
+            # It began before anybody had to approve it: nobody would see what its answers make of it.
+            raise Seal.REQUEST_STATE.refused()
         if state is not None and state.approved is not None:
             call.held = Held(state.approved.approval_id, state.approved.chain, state.round, fresh)
             return None

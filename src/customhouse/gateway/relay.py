@@ -44,9 +44,11 @@ from customhouse.ports.traffic import Ask, Clock, Ledger, UpstreamAnswer
 
 _canonical = msgspec.json.Encoder(order="sorted").encode
 
-NOT_RELAYED = frozenset({"_meta", "task", "requestState"})
+NOT_RELAYED = frozenset({"_meta", "task", "requestState", "inputResponses"})
 """Parameters that never travel on: `_meta` is made anew; tasks are not relayed; and a state that no server gave to this caller through the
-gateway was given to somebody else, whom the server could not tell apart behind the gateway's one credential."""
+gateway was given to somebody else, whom the server could not tell apart behind the gateway's one credential. Answers belong to the retry
+that brings such a state (2026-07-28, basic/patterns/mrtr): `Rounds` adds them once it has opened; without one they answer nothing, and what
+nobody asked for is ignored."""
 
 PLAIN_CALL = frozenset({"name", "arguments", "_meta"})
 """The parameters of most calls of tools: nothing else has to travel."""
@@ -245,14 +247,12 @@ class Relay:
     async def _relay_approved(
         self, call: Call, entry: Entry, decision: Decision, arguments: Mapping[str, Any], own: dict[str, Any], mirrored: Any = ()
     ) -> Answer | None:
-        """A call that a person has to approve. What was not shown to anybody does not travel, answers in later rounds aside."""
+        """A call that a person has to approve. What was not shown to anybody does not travel; later rounds of it bring answers."""
         call.reply.may_wait()
         wanted = await self.approving.look(call, entry, arguments, decision)
         if wanted is not None:
             return self._answer(call, entry, wanted)
-        params = call.message.params
-        answers = {"inputResponses": params["inputResponses"]} if "inputResponses" in params else {}
-        return await self._relay(call, entry, self._permit(call, entry), own | answers, mirrored)
+        return await self._relay(call, entry, self._permit(call, entry), own, mirrored)
 
     async def _relay(
         self,

@@ -52,7 +52,10 @@ class Tasking:
             entry = msgspec.structs.replace(entry, effect="read", changes_things=False)
         elif message.method == "tasks/update" and type(message.params.get("inputResponses")) is not dict:
             raise Refused(Reason.INVALID_PARAMS, message="`inputResponses` is not an object.")
-        params = travelling(message.params, {"taskId": task.server_id})
+        own = {"taskId": task.server_id}
+        if message.method == "tasks/update":
+            own["inputResponses"] = message.params["inputResponses"]
+        params = travelling(message.params, own)
         try:
             return await self.relay.ask_about(call, entry, arguments_of(task), params, partial(self._answer, task))
         except Refused as refused:
