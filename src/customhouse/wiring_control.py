@@ -28,6 +28,7 @@ from customhouse.adapters.verifiers.tokens import TokenVerifier
 from customhouse.adapters.views.files import FileViews
 from customhouse.config.addresses import names_loopback, web_address
 from customhouse.config.load import Loaded
+from customhouse.config.proposals import proposal_findings
 from customhouse.config.rules import control_url
 from customhouse.config.tree import Control
 from customhouse.config.writing import content_findings
@@ -96,7 +97,7 @@ class ControlProcess:
         self._build = partial(view_of, settings)
         self._problems = (*PROBLEMS, PolicyInvalid)
         terms = Terms(control.review_valid_days * DAY_SECONDS, control.notice_days * DAY_SECONDS, frozenset(control.teams))
-        self._register = Register(self._stores, self._clock, control.roles, terms, findings_of, self._unfit)
+        self._register = Register(self._stores, self._clock, control.roles, terms, partial(findings_of, loaded), self._unfit)
         self._publishing = Publishing(self._register, self._stores, self._views, self._clock)
         self._changes = Changes()
         self._upstreams = build_upstreams(loaded, environ, self._changes)
@@ -332,9 +333,11 @@ def tenants_of(loaded: Loaded) -> dict[str, list[str]]:
     return found
 
 
-def findings_of(kind: Kind, name: str, content: Content) -> list[str]:
-    """What is wrong with a content by itself, a sentence each."""
+def findings_of(loaded: Loaded, kind: Kind, name: str, content: Content) -> list[str]:
+    """What is wrong with a proposed content by itself in this deployment, a sentence each."""
     findings = [str(finding) for finding in content_findings((kind, name), content)]
+    if isinstance(content, ServerContent) and not findings:
+        findings += map(str, proposal_findings(content.definition, loaded.directory, loaded.settings))
     if isinstance(content, ServerContent) and content.pin is not None:
         findings += too_many(content.pin.manifest)
     return findings

@@ -142,8 +142,9 @@ def test_no_link_shows_the_gateways_own_files_either(tmp_path: Path) -> None:
     assert "of the gateway itself" in finding.problem
 
 
-def test_a_package_is_not_the_deployment(tmp_path: Path) -> None:
-    (finding,) = refused(tmp_path, STDIO + "  installed: .\n")
+@pytest.mark.parametrize("tree", [".", "data", "data/ledger", "servers/notes"])
+def test_a_package_is_not_the_deployment(tmp_path: Path, tree: str) -> None:
+    (finding,) = refused(tmp_path, STDIO + f"  installed: {tree}\n")
     assert (finding.key, finding.line) == ("stdio.installed", 7)
 
 

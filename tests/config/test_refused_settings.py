@@ -49,6 +49,16 @@ CASES: list[tuple[str, int, str, str]] = [
     ("listen:\n  max_body_bytes: 1MB", 2, "listen.max_body_bytes", "a whole number of bytes, for example 1000000."),
     ("listen:\n  max_body_bytes: 1MiB", 2, "listen.max_body_bytes", "a whole number of bytes, for example 1048576."),
     ("ledger:\n  segment_max_bytes: big", 2, "ledger.segment_max_bytes", "a whole number of bytes, for example 1048576."),
+    # Secrets of tenants.
+    ("control:\n  secrets: {local: [hunter2]}", 2, "control.secrets.local[0]", "file:DIRECTORY/*"),
+    ("control:\n  secrets: {local: ['env:A B']}", 2, "control.secrets.local[0]", "env:NAME"),
+    ("control:\n  secrets: {local: ['*']}", 2, "control.secrets.local[0]", "env:BEGINNING*"),
+    ("control:\n  secrets: {local: ['file:*']}", 2, "control.secrets.local[0]", "file:PATH"),
+    ("control:\n  secrets: {local: ['file:/*']}", 2, "control.secrets.local[0]", "file:PATH"),
+    ("control:\n  secrets: {local: ['file:keys/local*']}", 2, "control.secrets.local[0]", "file:DIRECTORY/*"),
+    ("control:\n  secrets: {local: ['file:keys/../data/*']}", 2, "control.secrets.local[0]", "`..`"),
+    ("control:\n  secrets: {' ': ['env:A']}", 2, "control.secrets[' ']", "blank"),
+    ("control:\n  secrets: {local: env:A}", 2, "control.secrets.local", "a list"),
     # Approvals.
     ("approvals:\n  webhook_url: http://hooks.example/x\n  webhook_key: env:K", 2, "approvals.webhook_url", "https"),
     ("approvals:\n  webhook_url: https://hooks.example/x", 1, "approvals.webhook_key", "webhook_key: env:NAME"),

@@ -5,7 +5,7 @@ variables). A range or a tag instead of a version would let the package change u
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from customhouse.config.conversion import Complaint, Rule, Rules
@@ -36,18 +36,13 @@ def installed_path(program: StdioProgram, directory: Path, settings: Settings) -
     return directory / settings.packages_dir / package.ecosystem / package.name / package.version
 
 
-def exposed(program: StdioProgram, directory: Path, settings: Settings) -> Iterator[Complaint]:
-    """Listed paths that would show a server the gateway's own files. Keys count from the program."""
-    private = [
-        (directory / name).resolve()
-        for name in (
-            *(settings.data_dir, settings.servers_dir, settings.policies_dir, settings.grants_dir, settings.portals_dir),
-            "customhouse.yaml",
-        )
-    ]
+def exposed(program: StdioProgram, directory: Path, settings: Settings, beside: Iterable[Path] = ()) -> Iterator[Complaint]:
+    """Listed paths that would show a server the gateway's own files, or those `beside`. Keys count from the program."""
+    folders = (settings.data_dir, settings.servers_dir, settings.policies_dir, settings.grants_dir, settings.portals_dir)
+    private = [path.resolve() for path in (*(directory / name for name in (*folders, "customhouse.yaml")), *beside)]
     tree = installed_path(program, directory, settings).resolve()
-    if any(tree == own or tree in own.parents for own in private):
-        problem = "The tree holds the server definitions, policies, settings or data of the gateway itself."
+    if any(tree == own or tree in own.parents or (program.installed and own in tree.parents) for own in private):
+        problem = "The tree holds, or lies among, the server definitions, policies, settings or data of the gateway itself."
         yield Complaint(("installed",), problem, "Install the package in a directory of its own.")
     for name in ("read_only_paths", "writable_paths"):
         for index, text in enumerate(getattr(program, name)):

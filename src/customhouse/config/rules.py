@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from customhouse.config.addresses import is_host, is_ip_address, is_network, names_loopback, web_address
 from customhouse.config.conversion import Complaint, Rule, Rules
 from customhouse.config.findings import Key
+from customhouse.config.secretowners import misread_secrets
 from customhouse.config.tree import Approvals, ClaimNames, Control, Identity, Issuer, Listen, RegistryApi, Settings, Tls
 
 SERVER_NAME = re.compile(r"(?=.{1,40}\Z)[a-z0-9]+(-[a-z0-9]+)*")
@@ -332,6 +333,7 @@ SETTINGS_RULES: Rules = {
         Rule((("host",), ("tls",)), _host_of_control, spoils=True),
         Rule((("public_url",),), _address_of_control),
         Rule((("roles",),), _roles_of_control),
+        Rule((("secrets",),), misread_secrets),
     ),
     RegistryApi: (Rule((("namespace",),), _namespace_of_registry),),
     Approvals: (

@@ -254,6 +254,9 @@ class Control(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """Who may do what. Empty: nobody may do anything."""
     teams: tuple[str, ...] = ()
     """Teams that may own servers; a server of another owner is suspended after notice. Empty: nobody is asked."""
+    secrets: dict[str, tuple[str, ...]] = {}
+    """Tenant to the secrets that its proposals may name: `env:NAME`, `file:PATH`, or a beginning, `env:BEGINNING*`, `file:DIRECTORY/*`. \
+Empty: a deployment of one tenant has `env:*` and `file:secrets/*`, and tenants beside others have none."""
     review_valid_days: Annotated[float, msgspec.Meta(gt=0, le=1_830)] = 180.0
     """From an acceptance to its end. Half a year: long enough to be no chore, short enough that somebody looks."""
     notice_days: Annotated[float, msgspec.Meta(gt=0, le=366)] = 14.0

@@ -422,9 +422,12 @@ class Register:
             raise Refused(Reason.CONTENT_INVALID, {"findings": [f"{invalid}."]}) from None
         if isinstance(content, ServerContent) and content.definition.name != name:
             raise Refused(Reason.CONTENT_INVALID, {"findings": [f"The definition is named `{content.definition.name}`."]})
+        self._check_content(kind, name, content)
+        return content
+
+    def _check_content(self, kind: Kind, name: str, content: Content) -> None:
         if findings := list(self._check(kind, name, content)):
             raise Refused(Reason.CONTENT_INVALID, {"findings": findings})
-        return content
 
     def _check_proposal(self, books: Books, caller: Caller, versions: Sequence[Version], content: Content) -> None:
         self._check_answered(content)
@@ -469,7 +472,9 @@ class Register:
         left: policies go on knowing what was served."""
         now, actor = self._clock.now(), named(caller)
         if step is Step.ACTIVATE:
-            self._check_answered(content_of(books, version))
+            content = content_of(books, version)
+            self._check_content(version.kind, version.name, content)  # the settings may have changed since it was proposed
+            self._check_answered(content)
             for other in books.versions(version.kind, version.name, {State.ACTIVE}):
                 if window_seconds and version.kind is Kind.SERVER:
                     self._check_beside(content_of(books, other), content_of(books, version))
