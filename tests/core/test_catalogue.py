@@ -67,21 +67,30 @@ def test_a_resource_is_found_by_its_address_or_under_one_template() -> None:
     (one,) = offers((definition("a"), said))
     alone = server_endpoint(one, "http://g")
     assert alone.path == "/servers/a/mcp"
-    assert alone.resource_at("n://a").definition["name"] == "a"
-    assert alone.resource_at("n://by/me").template is not None
-    assert refusal(alone.resource_at, "n://by/me/too").detail == {"uri": "n://by/me/too"}
-    assert refusal(alone.resource_at, None).detail == {}
+    assert alone.resource_at("n://a", "acme").definition["name"] == "a"
+    assert alone.resource_at("n://by/me", "acme").template is not None
+    assert refusal(lambda uri: alone.resource_at(uri, "acme"), "n://by/me/too").detail == {"uri": "n://by/me/too"}
+    assert refusal(lambda uri: alone.resource_at(uri, "acme"), None).detail == {}
 
 
 def test_an_address_that_two_servers_offer_belongs_to_neither_in_a_portal() -> None:
     said = manifest(resources=({"uri": "n://a", "name": "a"},), resource_templates=({"uriTemplate": "n://by/{who}", "name": "t"},))
     other = manifest(resources=({"uri": "n://b", "name": "b"},), resource_templates=({"uriTemplate": "n://by/{you}", "name": "t"},))
     both = portal((definition("a"), said), (definition("b"), said))
-    assert refusal(both.resource_at, "n://a").reason is Reason.UNKNOWN_NAME
-    assert refusal(both.resource_at, "n://by/me").reason is Reason.UNKNOWN_NAME
+    assert refusal(lambda uri: both.resource_at(uri, "acme"), "n://a").reason is Reason.UNKNOWN_NAME
+    assert refusal(lambda uri: both.resource_at(uri, "acme"), "n://by/me").reason is Reason.UNKNOWN_NAME
     overlapping = portal((definition("a"), said), (definition("b"), other))
-    assert overlapping.resource_at("n://a").server.name == "a"
-    assert refusal(overlapping.resource_at, "n://by/me").reason is Reason.UNKNOWN_NAME
+    assert overlapping.resource_at("n://a", "acme").server.name == "a"
+    assert refusal(lambda uri: overlapping.resource_at(uri, "acme"), "n://by/me").reason is Reason.UNKNOWN_NAME
+
+
+def test_a_server_of_another_tenant_takes_no_address_out_of_a_portal() -> None:
+    said = manifest(resources=({"uri": "n://a", "name": "a"},), resource_templates=({"uriTemplate": "n://by/{who}", "name": "t"},))
+    both = portal((definition("a"), said), (definition("squat", tenant="other"), said))
+    for tenant, server in (("acme", "a"), ("other", "squat")):
+        assert both.resource_at("n://a", tenant).server.name == server
+        assert both.resource_at("n://by/me", tenant).server.name == server
+    assert refusal(lambda uri: both.resource_at(uri, "third"), "n://a").reason is Reason.UNKNOWN_NAME
 
 
 def test_an_endpoint_serves_the_tenants_of_its_servers_and_names_their_scopes() -> None:

@@ -30,8 +30,14 @@ async def test_a_caller_sees_what_some_call_of_its_own_could_reach(world: World)
     assert await names(world, READER, "prompts/list") == ["notes__daily"]
 
 
-async def test_addresses_that_two_servers_offer_are_reached_at_each_server_alone(world: World) -> None:
-    assert await names(world, READER, "resources/list") == []
+async def test_a_server_of_another_tenant_takes_no_address_out_of_a_portal(world: World) -> None:
+    assert await names(world, READER, "resources/list") == ["note://a"]
+    assert await names(world, READER, "resources/templates/list") == ["note://by/{who}"]
+    await world.ask("resources/read", {"uri": "note://a"}, token=READER)
+    assert [permit.server.name for permit, _ in world.servers.calls] == ["notes"]
+
+
+async def test_the_addresses_of_a_server_are_listed_at_its_own_endpoint(world: World) -> None:
     assert await names(world, READER, "resources/list", "/servers/notes/mcp") == ["note://a"]
     assert await names(world, READER, "resources/templates/list", "/servers/notes/mcp") == ["note://by/{who}"]
 

@@ -25,7 +25,7 @@ CALL = {"name": "search", "arguments": {"query": "x"}}
 
 @pytest.fixture
 def world() -> World:
-    """One server alone: at the portal its resources are ambiguous."""
+    """At the endpoint of one server."""
     world = World()
     world.path = "/servers/notes/mcp"
     return world

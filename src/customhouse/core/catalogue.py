@@ -183,7 +183,8 @@ class Endpoint:
     """The tenant of each server behind the endpoint, by server name."""
     tools: Mapping[str, Tool] = field(default_factory=dict)
     prompts: Mapping[str, Prompt] = field(default_factory=dict)
-    resources: Mapping[str, Resource] = field(default_factory=dict)
+    resources: Mapping[tuple[str, str], Resource] = field(default_factory=dict)
+    """By tenant and URI."""
     templates: tuple[Resource, ...] = ()
     revisions: Mapping[str, str] = field(default_factory=dict)
     """The revision in which each server's pin was captured, by server name."""
@@ -207,12 +208,13 @@ class Endpoint:
             raise Refused(Reason.UNKNOWN_NAME)
         return found
 
-    def resource_at(self, uri: object) -> Resource:
-        """The resource of a URI, listed or under a template. Raises `Refused` UNKNOWN_NAME."""
+    def resource_at(self, uri: object, tenant: str) -> Resource:
+        """A tenant's resource of a URI, listed or under a template. Raises `Refused` UNKNOWN_NAME."""
         if type(uri) is str:
-            if found := self.resources.get(uri):
+            if found := self.resources.get((tenant, uri)):
                 return found
-            matching = [entry for entry in self.templates if entry.template is not None and entry.template.matches(uri)]
+            own = [entry for entry in self.templates if entry.server.tenant == tenant]
+            matching = [entry for entry in own if entry.template is not None and entry.template.matches(uri)]
             if matching and len({entry.server.name for entry in matching}) == 1:
                 return matching[0]
         raise Refused(Reason.UNKNOWN_NAME, {"uri": uri} if type(uri) is str else {})
@@ -284,7 +286,7 @@ def server_endpoint(offered: Offer, public_url: str, version: int = 0) -> Endpoi
         {offered.definition.name: offered.definition.tenant},
         {tool.name: tool for tool in offered.tools},
         {prompt.name: prompt for prompt in offered.prompts},
-        {entry.definition["uri"]: entry for entry in offered.resources if entry.template is None},
+        {(entry.server.tenant, entry.definition["uri"]): entry for entry in offered.resources if entry.template is None},
         tuple(entry for entry in offered.resources if entry.template is not None),
         {offered.definition.name: offered.revision},
     )
@@ -311,7 +313,12 @@ def portal_endpoint(portal: str, offers: Sequence[Offer], public_url: str) -> En
     )
 
 
-def _unambiguous(entries: Sequence[Resource], key: str) -> dict[str, Resource]:
-    """Entries by address; an address that two servers offer belongs to neither here, since a URI carries no server name."""
-    served = addresses((entry.server.name, str(entry.definition[key])) for entry in entries)
-    return {str(e.definition[key]): e for e in entries if served.servers.get(str(e.definition[key])) == e.server.name}
+def _unambiguous(entries: Sequence[Resource], key: str) -> dict[tuple[str, str], Resource]:
+    """Entries by tenant and address; an address that two servers of a tenant offer belongs to neither here, since a URI carries no
+    server name."""
+    found: dict[tuple[str, str], Resource] = {}
+    for tenant in dict.fromkeys(entry.server.tenant for entry in entries):
+        own = [(str(entry.definition[key]), entry) for entry in entries if entry.server.tenant == tenant]
+        served = addresses((entry.server.name, address) for address, entry in own)
+        found |= {(tenant, address): entry for address, entry in own if served.servers.get(address) == entry.server.name}
+    return found

@@ -63,7 +63,7 @@ def shown(endpoint: Endpoint, caller: Caller, visible: Visible, drifted: Drifted
 
     tools = [(name, one.pin_digest) for name, one in endpoint.tools.items() if seen(one.server, one.action, "tool", one.name)]
     prompts = [(name, one.pin_digest) for name, one in endpoint.prompts.items() if seen(one.server, one.action, "prompt", one.name)]
-    resources = [(uri, one.pin_digest) for uri, one in endpoint.resources.items() if seen(one.server, one.action, "resource", uri)]
+    resources = [(uri, one.pin_digest) for (_, uri), one in endpoint.resources.items() if seen(one.server, one.action, "resource", uri)]
     resources += [
         (text, one.pin_digest)
         for text, one in ((str(one.definition["uriTemplate"]), one) for one in endpoint.templates)

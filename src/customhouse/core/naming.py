@@ -58,7 +58,7 @@ class Addresses:
 
 
 def addresses(offers: Iterable[tuple[str, str]]) -> Addresses:
-    """Sort (server, URI) pairs. URIs keep their spelling in a portal, so one that two servers offer belongs to neither."""
+    """Sort (server, URI) pairs of one tenant. URIs keep their spelling in a portal, so one that two servers offer belongs to neither."""
     offering: dict[str, set[str]] = {}
     for server, uri in offers:
         offering.setdefault(uri, set()).add(server)

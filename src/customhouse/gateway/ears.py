@@ -136,7 +136,7 @@ class Ears:
         if endpoint is None:
             return False
         try:
-            entry = endpoint.resource_at(uri).entry(uri, view.policy)
+            entry = endpoint.resource_at(uri, caller.tenant).entry(uri, view.policy)
         except Refused:
             return False
         if entry.server.tenant != caller.tenant or self._live.is_drifted(entry.server.name, entry.kind, entry.pinned_name):

@@ -146,7 +146,7 @@ class Relay:
         return entry, self._admit(call, entry, {})
 
     def _readable(self, call: Call, uri: object) -> Entry:
-        entry = call.endpoint.resource_at(uri).entry(str(uri), call.view.policy)
+        entry = call.endpoint.resource_at(uri, call.caller.tenant).entry(str(uri), call.view.policy)
         self._may_see(call, entry)
         return entry
 
@@ -161,7 +161,8 @@ class Relay:
             entry = prompt.entry
             params = {**params, "ref": {**ref, "name": prompt.name}}
         elif ref.get("type") == "ref/resource":
-            entry = template_or_resource(call.endpoint, ref.get("uri")).entry(str(ref.get("uri")), call.view.policy)
+            found = template_or_resource(call.endpoint, ref.get("uri"), call.caller.tenant)
+            entry = found.entry(str(ref.get("uri")), call.view.policy)
         else:
             raise Refused(Reason.INVALID_PARAMS, message="`ref` names neither a prompt nor a resource.")
         self._may_see(call, entry)
@@ -411,9 +412,9 @@ def mirrored_headers(tool: Tool, arguments: Mapping[str, Any], arrival: Arrival)
     return own + [(name, values[0]) for name, values in parameter_headers(arrival).items() if name not in known and values[0].isascii()]
 
 
-def template_or_resource(endpoint: Endpoint, uri: object) -> Resource:
-    """What a completion reference names: a template by its own text, or a resource."""
+def template_or_resource(endpoint: Endpoint, uri: object, tenant: str) -> Resource:
+    """What a completion reference of a tenant names: a template by its own text, or a resource."""
     for entry in endpoint.templates:
-        if entry.definition["uriTemplate"] == uri:
+        if entry.server.tenant == tenant and entry.definition["uriTemplate"] == uri:
             return entry
-    return endpoint.resource_at(uri)
+    return endpoint.resource_at(uri, tenant)
