@@ -66,6 +66,11 @@ def test_a_right_is_revoked_and_restored_by_who_may(desk: ApprovalDesk) -> None:
     assert desk.decide(asking().id, BOB, True).standing == "approved"
 
 
+def test_whose_right_was_taken_away_does_not_give_it_back_to_themselves(desk: ApprovalDesk) -> None:
+    desk.revoke("acme/root", ROOT)
+    assert refused(lambda: desk.restore("acme/root", ROOT)) is Reason.NOT_YOUR_ROLE
+
+
 def test_a_group_without_a_role_and_a_role_without_the_group_decide_nothing(desk: ApprovalDesk) -> None:
     roleless = ApprovalDesk(desk.approvals, desk.clock, allowed_by([]))
     assert refused(lambda: roleless.decide(asking().id, BOB, True)) is Reason.NOT_YOUR_ROLE

@@ -218,6 +218,8 @@ def test_a_version_that_was_served_is_told_with_the_address_it_has_at_the_gatewa
     assert (one.title, one.digest, one.owner, one.published_at, one.updated_at) == ("Notes", "sha256:11", "team-notes", 5.0, 9.0)
     assert one.classes == {"read": 1, "write": 0, "destructive": 0}
     assert "direct.example" not in str(server_json(HERE, one))
+    assert "Because." not in str(server_json(HERE, one))
+    assert bool(one.status_message) is (state is not State.ACTIVE)
 
 
 def test_a_version_that_was_never_served_is_not_told() -> None:

@@ -37,7 +37,7 @@ SETTINGS = """
 control:
   serves: files
   port: {port}
-  roles: [{{role: approver, groups: [local/leads]}}]
+  roles: [{{role: approver, groups: [local/leads]}}, {{role: operator, groups: [local/ops]}}]
 approvals:
   webhook_url: {hook}
   webhook_key: env:HOOK_KEY
@@ -240,6 +240,18 @@ def test_a_no_holds_and_nobody_approves_their_own_call(gateway: Gateway, token: 
     terminal(gateway, "approvals", "deny", handle, *LENA, "--note", "keep it")
     denied = refused(agent.call("notes__delete_note", title="plan-modern"), "approval_denied")
     assert (denied["because"], denied["retryable"]) == ("keep it", False)
+
+
+def test_a_right_that_is_taken_away_in_the_terminal_is_in_the_ledger(gateway: Gateway) -> None:
+    olga = ("--as", "olga", "--group", "ops")
+    assert terminal(gateway, "approvals", "revoke", "local/zoe", *olga) == "local/zoe may approve nothing any more\n"
+    assert terminal(gateway, "approvals", "revoke", "--restore", "local/zoe", *olga) == "local/zoe may approve again\n"
+    assert "None of your roles" in terminal(gateway, "approvals", "revoke", "local/zoe", *LENA, code=1)
+    terminal(gateway, "approvals", "revoke", "--restore", "local/olga", *olga, code=1)
+    ledger = str(gateway.directory / "data" / "control-ledger")
+    lines = [json.loads(line)["record"] for line in terminal(gateway, "audit", "tail", "--ledger", ledger, "--json").splitlines()]
+    done = [(one["method"], one["person"], one["outcome"]) for one in lines if one["kind"] == "operator" and one["name"] == "local/zoe"]
+    assert done == [("revokeApprover", "olga", "done"), ("restoreApprover", "olga", "done"), ("revokeApprover", "lena", "NOT_YOUR_ROLE")]
 
 
 def test_a_yes_that_came_too_late_is_asked_anew(gateway: Gateway, token: str) -> None:

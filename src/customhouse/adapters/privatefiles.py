@@ -1,6 +1,7 @@
-"""Files that hold keys: made whole or not at all, and believed only while nobody else can reach them.
+"""Files that hold keys, and directories that are believed: made whole or not at all, and used only while nobody else can reach them.
 
-Whoever reads such a file holds its key, so one that others can read or write is refused, not repaired.
+Whoever reads such a file holds its key, and whoever writes into such a directory decides what is served, so one that others can read or
+write is refused, not repaired.
 """
 
 import os
@@ -10,7 +11,7 @@ from pathlib import Path
 
 
 class UnsafeKeyFile(Exception):
-    """The key file cannot be used. The text says why and what to do."""
+    """The file or directory cannot be used. The text says why and what to do."""
 
 
 def write_once(path: Path, data: bytes) -> None:
@@ -56,6 +57,14 @@ def make_private(path: Path) -> None:
         _require_private(path, path.lstat())
     else:
         _sync_directory(path.parent)
+
+
+def make_private_directory(path: Path) -> None:
+    """Make a directory that we own alone, unless there is one. Raises OSError, and `UnsafeKeyFile` if others can reach that one."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+        raise UnsafeKeyFile(f"{path} must be a directory that you own and nobody else can read or write: chmod 700.")
 
 
 def _require_private(path: Path, status: os.stat_result) -> None:

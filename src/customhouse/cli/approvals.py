@@ -1,7 +1,8 @@
 """The commands of people who approve calls: `approvals list`, `show`, `approve` and `deny`.
 
 They work on the store of the deployment, which a running gateway shares. Who decides is who a verified token names; where the development
-issuer is on, `--as` stands for such a token.
+issuer is on, `--as` stands for such a token. Verdicts reach the ledger from the store; `revoke` goes through the operators' API, whose
+ledger has every request.
 """
 
 import asyncio
@@ -18,13 +19,16 @@ import click
 import msgspec
 
 from customhouse.adapters.verifiers.tokens import TokenVerifier
+from customhouse.cli.call import Failed, check_address
 from customhouse.cli.display import safe
 from customhouse.cli.failures import explained
+from customhouse.cli.operatorsapi import OperatorsApi
 from customhouse.cli.settings import deployment_directory
 from customhouse.config.load import Loaded, load
-from customhouse.config.rules import approvers_audience
+from customhouse.config.rules import approvers_audience, control_url
 from customhouse.control.approvals import ApprovalDesk, Presented, allowed_by, without_roles
 from customhouse.core.identity import Caller
+from customhouse.core.refusal import Reason, Refused
 from customhouse.wiring import SystemClock, data_directory, development_issuer, issuers_of
 from customhouse.wiring_approvals import open_approvals
 
@@ -127,15 +131,27 @@ def deny(approval_id: str, note: str, person: str, groups: tuple[str, ...], toke
 @approvals.command()
 @click.argument("approver", metavar="TENANT/PERSON")
 @click.option("--restore", is_flag=True, help="Give the right back instead; what became void stays so.")
+@click.option(
+    "--url", envvar="CUSTOMHOUSE_CONTROL_URL", default="", show_envvar=True, help="The operators' API, if not where the settings have it."
+)
 @approver_options
 @explained
-def revoke(approver: str, restore: bool, person: str, groups: tuple[str, ...], token: str, directory: Path) -> None:
+def revoke(approver: str, restore: bool, url: str, person: str, groups: tuple[str, ...], token: str, directory: Path) -> None:
     """Let somebody approve nothing any more: what they approved and nobody used is void.
 
-    Needs a role that may revoke, such as operator.
+    Needs a role that may revoke, such as operator, and a control process that runs: it keeps the record of who did this.
     """
-    with _desk(directory, person, groups, token) as (desk, operator):
-        (desk.restore if restore else desk.revoke)(approver, operator)
+    loaded = load(directory, os.environ)
+    if loaded.settings.control is None:
+        raise Refused(Reason.NOT_YOUR_ROLE, note="without `control` in the settings there are no roles, and nobody takes rights away")
+    token = _token(loaded, person, groups, token)
+    url = url or control_url(loaded.settings)
+    check_address(url)
+    asked = "/approvers/restorations" if restore else "/approvers/revocations"
+    try:
+        OperatorsApi(url.rstrip("/"), token).ask("POST", asked, {"approver": approver})
+    except Failed as failed:
+        raise click.ClickException(str(failed)) from None
     click.echo(safe(f"{approver} may {'approve again' if restore else 'approve nothing any more'}"))
 
 
@@ -154,16 +170,22 @@ def _desk(directory: Path, person: str, groups: tuple[str, ...], token: str) -> 
 
 def _verified(loaded: Loaded, person: str, groups: tuple[str, ...], token: str) -> Caller:
     """Whoever the token names, by the rules of the deployment's issuers."""
-    audience = approvers_audience(loaded.settings)
-    if person:
-        token = _minted(loaded, person, groups, audience)
-    elif groups:
-        raise click.UsageError("--group goes with --as; a token names its groups itself.")
-    if not token:
-        raise click.UsageError(f"Say who decides: --token with a token for {audience}, or --as where the development issuer is on.")
+    audience, token = approvers_audience(loaded.settings), _token(loaded, person, groups, token)
     clock, leeway_seconds = SystemClock(), loaded.settings.identity.leeway_seconds
     verifier = TokenVerifier(issuers_of(loaded, clock), public_url=audience, clock=clock, leeway_seconds=leeway_seconds)
     return asyncio.run(verifier.verify(token.encode(), audience))
+
+
+def _token(loaded: Loaded, person: str, groups: tuple[str, ...], token: str) -> str:
+    """The token of whoever decides."""
+    audience = approvers_audience(loaded.settings)
+    if person:
+        return _minted(loaded, person, groups, audience)
+    if groups:
+        raise click.UsageError("--group goes with --as; a token names its groups itself.")
+    if not token:
+        raise click.UsageError(f"Say who decides: --token with a token for {audience}, or --as where the development issuer is on.")
+    return token
 
 
 def _minted(loaded: Loaded, person: str, groups: tuple[str, ...], audience: str) -> str:

@@ -103,8 +103,11 @@ class ApprovalDesk:
         self.approvals.revoke(approver, named(operator), self.clock.now())
 
     def restore(self, approver: str, operator: Caller) -> None:
-        """Somebody may approve again. Raises `Refused` NOT_YOUR_ROLE."""
+        """Somebody may approve again; nobody says so of themselves. Raises `Refused` NOT_YOUR_ROLE."""
         self.allowed(operator, Action.REVOKE, approver.partition("/")[0])
+        if approver == named(operator):
+            message = "Whose right to approve was taken away does not give it back to themselves."
+            raise Refused(Reason.NOT_YOUR_ROLE, {"action": Action.REVOKE.value}, message=message)
         self.approvals.restore(approver)
 
     def _concerning(self, request_id: str, operator: Caller) -> ApprovalRequest:

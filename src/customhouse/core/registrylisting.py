@@ -98,6 +98,14 @@ _STATUS: Mapping[State, Status] = {
 """What is suspended is gone for clients, and back as soon as it is active again."""
 
 
+_STATUS_MESSAGE: Mapping[State, str] = {
+    State.DEPRECATED: "Another version takes its place.",
+    State.QUARANTINED: "It is not served at present.",
+    State.RETIRED: "It is not served any more.",
+}
+"""What operators wrote as a reason is for operators: these words are told to everybody."""
+
+
 def listed_version(version: Version, content: ServerContent, public_url: str, changed_at: float) -> ListedVersion | None:
     """How the registry tells a version of a server whose state changed last at `changed_at`; None if it was never served.
 
@@ -115,7 +123,7 @@ def listed_version(version: Version, content: ServerContent, public_url: str, ch
         description=definition.description,
         version=f"{version.number}.0.0",
         status=_STATUS[version.state],
-        status_message=version.reason if version.state is not State.ACTIVE else "",
+        status_message=_STATUS_MESSAGE.get(version.state, ""),
         published_at=version.activated_at,
         updated_at=changed_at,
         is_latest=version.state is State.ACTIVE,

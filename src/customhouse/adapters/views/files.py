@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from customhouse.adapters.privatefiles import make_private_directory
+
 FORMAT = b'{"format":"customhouse-view-1"}'
 """The first line of each file."""
 
@@ -22,14 +24,14 @@ _BLOCKED = "blocked.json"
 
 
 class FileViews:
-    """Implements `ports.hosts.Views` for processes that share a directory."""
+    """Implements `ports.hosts.Views` for processes that share a directory. Raises `UnsafeKeyFile` if others can reach the directory."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._seen_current: tuple[int, int] = (0, 0)
         self._digest = ""
         self._seen_blocked: tuple[int, int] = (0, 0)
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_directory(directory)
 
     def publish(self, lines: Sequence[bytes]) -> str:
         """See `Views.publish`."""
