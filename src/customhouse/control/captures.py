@@ -219,6 +219,7 @@ class Captures:
         agreed = shown.version.state in SERVED or shown.version.state is State.REVIEWED
         action = Action.CAPTURE if agreed and shown.content.definition.stdio is None else Action.SPAWN
         self._register.may(caller, action, shown.version.tenant)
+        self._register.check_content(Kind.SERVER, name, shown.content)  # the settings may have changed since it was proposed
         return shown.content
 
     # Both

@@ -422,10 +422,11 @@ class Register:
             raise Refused(Reason.CONTENT_INVALID, {"findings": [f"{invalid}."]}) from None
         if isinstance(content, ServerContent) and content.definition.name != name:
             raise Refused(Reason.CONTENT_INVALID, {"findings": [f"The definition is named `{content.definition.name}`."]})
-        self._check_content(kind, name, content)
+        self.check_content(kind, name, content)
         return content
 
-    def _check_content(self, kind: Kind, name: str, content: Content) -> None:
+    def check_content(self, kind: Kind, name: str, content: Content) -> None:
+        """Raises `Refused` CONTENT_INVALID for a content that is wrong by itself, as the settings are now."""
         if findings := list(self._check(kind, name, content)):
             raise Refused(Reason.CONTENT_INVALID, {"findings": findings})
 
@@ -473,7 +474,7 @@ class Register:
         now, actor = self._clock.now(), named(caller)
         if step is Step.ACTIVATE:
             content = content_of(books, version)
-            self._check_content(version.kind, version.name, content)  # the settings may have changed since it was proposed
+            self.check_content(version.kind, version.name, content)  # the settings may have changed since it was proposed
             self._check_answered(content)
             for other in books.versions(version.kind, version.name, {State.ACTIVE}):
                 if window_seconds and version.kind is Kind.SERVER:
