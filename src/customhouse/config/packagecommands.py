@@ -1,6 +1,6 @@
 """Commands that fetch a package and run it, such as `npx -y pkg@1.2.3`, read as the package they name. Nothing is run.
 
-Sources: docs.npmjs.com, npx; docs.astral.sh/uv, "Using tools"; pipx.pypa.io, `pipx run`; semver.org 2.0.0; PEP 440. A tag or a range
+Sources: npm documentation, npx; docs.astral.sh/uv, "Using tools"; pipx.pypa.io, `pipx run`; semver.org 2.0.0; PEP 440. A tag or a range
 would let the package change under its review, a shell could be told anything, and a secret in an argument shows in the list of
 processes: each of these is refused in a sentence that repeats no value.
 """
