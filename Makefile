@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # A module of another checkout on the caller's path never stands in for this one.
 unexport PYTHONPATH
 
-.PHONY: install run demo test long check conformance grid grid-sample bench bench-quick docs lock clean
+.PHONY: install run demo test apart long check conformance grid bench bench-quick docs lock clean
 
 install: $(STAMP)
 
@@ -30,7 +30,11 @@ demo: install
 
 test: install
 	@scripts/debian $(SYSTEM)
-	$(BIN)/python -m pytest --cov --cov-report=term -m "not long" tests
+	$(BIN)/python -m pytest --cov --cov-report=term -m "not long and not apart" tests
+
+apart: install
+	@scripts/debian $(SYSTEM)
+	$(BIN)/python -m pytest -m "apart and not long" tests
 
 long: install
 	@scripts/debian $(SYSTEM)
@@ -41,9 +45,6 @@ check: install
 
 conformance: install
 	@scripts/conformance
-
-grid-sample: install
-	$(BIN)/python -m pytest -m long tests/grid
 
 grid: install
 	@scripts/grid

@@ -30,7 +30,7 @@ async def cells_of(parts: Kit, folder: Path, upstream_name: str, names: Sequence
     return await against(run, upstream, asking)
 
 
-@pytest.mark.long
+@pytest.mark.apart
 @pytest.mark.parametrize(
     ("upstream", "own", "other"),
     [

@@ -11,6 +11,8 @@ import pytest
 from tests.journeys.endings_kit import YES, Caller, Posted, World, until, world
 from tests.journeys.endings_server import Held
 
+pytestmark = pytest.mark.apart
+
 PLAIN = ("unread", "half", "stream")
 ASKED = ("asking", "answered", "late")
 ERAS = ("legacy", "modern")

@@ -18,7 +18,7 @@ from customhouse.core.refusal import Reason
 from scripts.conformance_kit import Tools, npm_packages, python_packages, set_up, tools
 from tests.journeys.conftest import COMMAND_TIMEOUT_SECONDS, ROOT, Gateway
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.apart, pytest.mark.timeout(900)]
 
 CLIENTS = Path(__file__).parent / "clients"
 VISIBLE_TOOLS = ("add_note", "count_slowly", "list_notes", "read_note")

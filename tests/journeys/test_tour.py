@@ -58,6 +58,7 @@ def test_the_client_configuration_names_the_endpoint_and_carries_the_token(print
     assert server["headers"]["Authorization"].startswith("Bearer ey")
 
 
+@pytest.mark.apart
 def test_the_tour_ends_by_itself_and_shows_every_command_above_its_result(tmp_path: Path) -> None:
     done = subprocess.run(
         quickstart(tmp_path / "work", "--tour"), env=environment(), capture_output=True, text=True, timeout=120, check=False

@@ -47,8 +47,8 @@ _canonical = msgspec.json.Encoder(order="sorted").encode
 NOT_RELAYED = frozenset({"_meta", "task", "requestState", "inputResponses"})
 """Parameters that never travel on: `_meta` is made anew; tasks are not relayed; and a state that no server gave to this caller through the
 gateway was given to somebody else, whom the server could not tell apart behind the gateway's one credential. Answers belong to the retry
-that brings such a state (2026-07-28, basic/patterns/mrtr): `Rounds` adds them once it has opened; without one they answer nothing, and what
-nobody asked for is ignored."""
+that brings such a state (2026-07-28, basic/patterns/mrtr): `Rounds` adds them once it has opened. Answers that nobody asked for travel
+only where nobody had to approve the call."""
 
 PLAIN_CALL = frozenset({"name", "arguments", "_meta"})
 """The parameters of most calls of tools: nothing else has to travel."""

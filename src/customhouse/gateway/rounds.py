@@ -180,6 +180,9 @@ class Rounds:
             else:
                 servers_own = state.waits.state
             ask = msgspec.structs.replace(ask, params=retried(ask.params, responses, servers_own))
+        elif "inputResponses" in params and call.held is None and ERA_OF.get(entry.revision) is Era.MODERN:
+            # Nobody asked for them, which is for the server to say; where a person approved the call, nobody saw them either.
+            ask = msgspec.structs.replace(ask, params={**ask.params, "inputResponses": params["inputResponses"]})
         if ask.capabilities and ERA_OF.get(entry.revision) is Era.LEGACY:
             listener = BridgedPassing()
             bridged = self.parking.start(lambda work: self.upstreams.call(granted, ask, listener.of(work)))
