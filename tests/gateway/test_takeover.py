@@ -223,3 +223,28 @@ async def test_a_defect_does_not_end_the_following_of_views(tmp_path: Path, monk
         while not published.takeover.ready:  # noqa: ASYNC110 - the task is another one
             await asyncio.sleep(0.01)
     following.cancel()
+
+
+async def test_a_view_that_could_not_be_read_once_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    published = Published(tmp_path)
+    monkeypatch.setattr("customhouse.gateway.takeover.AGAIN_SECONDS", 0.0)
+    digest = published.views.publish(reads())
+    view_file = next(tmp_path.glob("*.view"))
+    away = view_file.rename(tmp_path / "elsewhere")
+    await published.takeover.look()
+    assert not published.takeover.ready
+    away.rename(view_file)
+    await published.takeover.look()
+    assert (published.takeover.picture.digest, published.takeover.ready) == (digest, True)
+
+
+async def test_a_gateway_is_ready_again_when_what_it_serves_is_published_again(tmp_path: Path) -> None:
+    published = Published(tmp_path)
+    good = published.views.publish(reads())
+    await published.takeover.look()
+    published.views.publish([b'{"kind":"new"}'])
+    await published.takeover.look()
+    assert not published.takeover.ready
+    assert published.views.publish(reads()) == good
+    await published.takeover.look()
+    assert published.takeover.ready
