@@ -141,7 +141,6 @@ def test_a_terminal_shows_versions_and_reviews_by_digest(registry: Registry, tmp
     assert "pager:notes" in ann.run("registry", "inventory")
 
 
-@pytest.mark.apart
 def test_a_word_of_the_gateway_has_a_server_looked_at_long_before_its_turn(registry: Registry) -> None:
     dev = registry.operator("dev", "dev")
 
