@@ -179,7 +179,19 @@ PERMIT = '@id("a") permit (principal in Group::"local/x", action in Action::"rea
         (PERMIT + '@id("b") forbid (principal, action, resource);', False),
     ],
 )
-@pytest.mark.parametrize("step", [Step.SUSPEND, Step.RETIRE])
+def test_what_softens_a_class_that_became_graver_meanwhile_needs_the_people_of_now() -> None:
+    world = World()
+    early = world.register.propose(person("two", "dev"), Kind.SERVER, "notes", server(tools={"t": ToolReview(effect=Effect.READ)})).version
+    world.accept(early.number, person("ann", "review"))
+    assert early.reviewers_needed == 1
+    world.active(tools={"t": ToolReview(effect=Effect.WRITE)})
+    assert refusal_of(world.register.step, OPS, Kind.SERVER, "notes", early.number, Step.ACTIVATE) is Reason.REVIEWS_MISSING
+    world.accept(early.number, person("ben", "review"))
+    world.register.step(OPS, Kind.SERVER, "notes", early.number, Step.ACTIVATE)
+    assert world.states()[early.number] == "active"
+
+
+@pytest.mark.parametrize("step", [Step.DEPRECATE, Step.SUSPEND, Step.RETIRE])
 def test_one_person_takes_permits_away_and_no_forbid(text: str, step: Step, *, goes: bool) -> None:
     world = World()
     version = world.register.propose(DEV, Kind.POLICY, "x.cedar", stated(PolicyContent(text=text))).version

@@ -72,6 +72,9 @@ _ACTIONS: Final[Mapping[Step, Action]] = {
     Step.RETIRE: Action.RETIRE,
 }
 
+_TAKING_AWAY: Final = frozenset({Step.DEPRECATE, Step.SUSPEND, Step.RETIRE})
+"""What ends the serving of a version, at once or with its window."""
+
 Served = Mapping[tuple[Kind, str], Sequence[tuple[Version, Content]]]
 """What is served, by kind and name: the active version first, then deprecated ones, the newest first. A server that is served no more
 stands here with the version that was served last, as quarantined or retired: rules may name it, and nothing of it is offered."""
@@ -195,8 +198,10 @@ class Register:
                 return self._shown(books, same[-1:])[0]
             now = self._clock.now()
             taken_back = [one for one in versions if one.digest == digest and one.proposer == named(caller) and one.state is State.DRAFT]
+            needed = self._people_needed(books, versions, kind, content)
             if taken_back:
-                again, _ = self._move(books, taken_back[-1], Step.PROPOSE, named(caller), reason)
+                draft = self._asking_for(books, taken_back[-1], needed)
+                again, _ = self._move(books, draft, Step.PROPOSE, named(caller), reason)
                 return self._shown(books, [again])[0]
             draft = Version(
                 kind=kind,
@@ -206,7 +211,7 @@ class Register:
                 digest=digest,
                 state=State.DRAFT,
                 proposer=named(caller),
-                reviewers_needed=max(reviewers_needed(kind, one) for one in (content, *self._served_before(books, versions))),
+                reviewers_needed=needed,
                 proposed_at=now,
             )
             books.add_content(digest, written)
@@ -261,7 +266,9 @@ class Register:
             self.may(caller, _ACTIONS[step], version.tenant)
             if step is Step.ACTIVATE:
                 self._check_spawning(books, caller, version)
-            if step in {Step.SUSPEND, Step.RETIRE} and version.state in SERVED:
+                needed = self._people_needed(books, books.versions(kind, name), kind, content_of(books, version))
+                version = self._asking_for(books, version, needed)  # something else may be served than when it was proposed
+            if step in _TAKING_AWAY and version.state in SERVED:
                 self._check_safeguards(content_of(books, version))
             after = self._taken(books, version, step, caller, reason, window_seconds)
             shown = self._shown(books, [after])[0]
@@ -442,10 +449,19 @@ class Register:
             # stays unsaid.
             raise Refused(Reason.CONTENT_INVALID, {"findings": ["The name is taken."]})
 
-    def _served_before(self, books: Books, versions: Iterable[Version]) -> list[Content]:
-        """What a content would take the place of: whoever softens something needs as many people as it needed."""
+    def _people_needed(self, books: Books, versions: Iterable[Version], kind: Kind, content: Content) -> int:
+        """For a content, or for what it would take the place of: whoever softens something needs as many people as it needed."""
         activated = [one for one in versions if one.activated_at]
-        return [content_of(books, max(activated, key=lambda one: (one.activated_at, one.number)))] if activated else []
+        before = [content_of(books, max(activated, key=lambda one: (one.activated_at, one.number)))] if activated else []
+        return max(reviewers_needed(kind, one) for one in (content, *before))
+
+    def _asking_for(self, books: Books, version: Version, people: int) -> Version:
+        """The version, which needs at least so many people from now on."""
+        if people <= version.reviewers_needed:
+            return version
+        after = msgspec.structs.replace(version, reviewers_needed=people)
+        books.replace_version(after, version)
+        return after
 
     def _check_answered(self, content: Content) -> None:
         if isinstance(content, ServerContent) and (missing := unanswered(content.definition, today(self._clock.now()))):
