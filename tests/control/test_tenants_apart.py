@@ -168,17 +168,6 @@ def test_whoever_softens_a_class_needs_the_people_that_the_class_needed() -> Non
     assert after.reviewers_needed == 1
 
 
-PERMIT = '@id("a") permit (principal in Group::"local/x", action in Action::"read", resource);'
-
-
-@pytest.mark.parametrize(
-    ("text", "goes"),
-    [
-        (PERMIT, True),
-        ('@id("b") forbid (principal, action in Action::"write", resource);', False),
-        (PERMIT + '@id("b") forbid (principal, action, resource);', False),
-    ],
-)
 def test_what_softens_a_class_that_became_graver_meanwhile_needs_the_people_of_now() -> None:
     world = World()
     early = world.register.propose(person("two", "dev"), Kind.SERVER, "notes", server(tools={"t": ToolReview(effect=Effect.READ)})).version
@@ -191,6 +180,17 @@ def test_what_softens_a_class_that_became_graver_meanwhile_needs_the_people_of_n
     assert world.states()[early.number] == "active"
 
 
+PERMIT = '@id("a") permit (principal in Group::"local/x", action in Action::"read", resource);'
+
+
+@pytest.mark.parametrize(
+    ("text", "goes"),
+    [
+        (PERMIT, True),
+        ('@id("b") forbid (principal, action in Action::"write", resource);', False),
+        (PERMIT + '@id("b") forbid (principal, action, resource);', False),
+    ],
+)
 @pytest.mark.parametrize("step", [Step.DEPRECATE, Step.SUSPEND, Step.RETIRE])
 def test_one_person_takes_permits_away_and_no_forbid(text: str, step: Step, *, goes: bool) -> None:
     world = World()
