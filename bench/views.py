@@ -23,7 +23,7 @@ from customhouse.adapters.stores.sqlite import SqliteStores
 from customhouse.adapters.views.files import FileViews
 from customhouse.config.tree import Settings
 from customhouse.control.publishing import PROBLEMS, Publishing
-from customhouse.control.register import Register, Terms
+from customhouse.control.register import Register
 from customhouse.control.verdicts import judged_as_kept, keep_verdicts
 from customhouse.core.content import reviewers_needed, stated
 from customhouse.core.manifest import canonical_bytes
@@ -71,7 +71,7 @@ def control(directory: Path, changed: int) -> None:
     """The control process begins, or goes on after some servers changed."""
     stores = SqliteStores.open(directory / "registry.db")
     clock = SystemClock()
-    register = Register(stores, clock, (), Terms(1e9, 1e6, frozenset()), lambda *_: (), lambda _: ())
+    register = Register(stores, clock, (), 1e9, lambda *_: (), lambda _: ())
     publishing = Publishing(register, stores, FileViews(directory / "views"), clock)
     if changed == 0:
         timed("control process: begun, books read, view built, published", lambda: publishing.publish(BUILD, FAILURES))

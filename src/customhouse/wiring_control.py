@@ -42,16 +42,18 @@ from customhouse.control.changes import Changes
 from customhouse.control.evidence import Evidence
 from customhouse.control.listing import Listing
 from customhouse.control.publishing import PROBLEMS, Publishing, unfit
-from customhouse.control.register import Register, Served, Terms
+from customhouse.control.register import Register, Served
 from customhouse.control.tenants import Tenants
+from customhouse.control.upkeep import Upkeep
 from customhouse.control.webhooks import Notices, secret_bytes
 from customhouse.core.approval import ApprovalRequest, page_of
 from customhouse.core.content import Content, ServerContent
+from customhouse.core.instants import DAY_SECONDS
 from customhouse.core.limits import too_many
 from customhouse.core.policy import PolicyInvalid
 from customhouse.core.record import Record
 from customhouse.core.refusal import Refused
-from customhouse.core.review import DAY_SECONDS, Kind
+from customhouse.core.review import Kind
 from customhouse.ports.traffic import Clock, Secrets
 from customhouse.wiring import (
     CONTROL_SOCKET,
@@ -96,8 +98,10 @@ class ControlProcess:
         self._views = FileViews(views_directory(loaded))
         self._build = partial(view_of, settings)
         self._problems = (*PROBLEMS, PolicyInvalid)
-        terms = Terms(control.review_valid_days * DAY_SECONDS, control.notice_days * DAY_SECONDS, frozenset(control.teams))
-        self._register = Register(self._stores, self._clock, control.roles, terms, partial(findings_of, loaded), self._unfit)
+        valid_seconds = control.review_valid_days * DAY_SECONDS
+        self._register = Register(self._stores, self._clock, control.roles, valid_seconds, partial(findings_of, loaded), self._unfit)
+        notice_seconds, teams = control.notice_days * DAY_SECONDS, frozenset(control.teams)
+        self._upkeep = Upkeep(self._stores, self._clock, notice_seconds, teams, self._register.tell)
         self._publishing = Publishing(self._register, self._stores, self._views, self._clock)
         self._changes = Changes()
         self._upstreams = build_upstreams(loaded, environ, self._changes)
@@ -248,7 +252,7 @@ class ControlProcess:
     async def _tick(self) -> None:
         while True:
             try:
-                for event in await asyncio.to_thread(self._register.tick):
+                for event in await asyncio.to_thread(self._upkeep.tick):
                     log.warning("%s of %s %s: %s", event.action, event.kind, event.name, event.reason)
                     record = Record(
                         kind="errand",

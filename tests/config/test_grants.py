@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from customhouse.config.findings import ConfigurationInvalid
-from customhouse.config.grants import moment, read_grants, shown_moment
+from customhouse.config.grants import read_grants
+from customhouse.core.instants import moment_text, read_moment
 from customhouse.core.manifest import Effect
 from customhouse.core.policygrants import Constraint, Grant, Granted, Grantee
 from tests.config.deployments import write
@@ -42,12 +43,12 @@ def test_a_file_is_a_list_of_grants_with_ids_in_their_order(tmp_path: Path) -> N
         to=Grantee(group="acme/support", client="desk"),
         on=Granted(tool="billing/refund"),
         arguments={"amount_cents": Constraint(at_least=1, at_most=5000), "reason": Constraint(one_of=("damaged", "late"))},
-        until=moment("2027-02-01"),
+        until=read_moment("2027-02-01"),
         scopes=("refunds",),
         approval="finance",
     )
     assert (notes.line, notes.id, notes.on.classes) == (12, "grant:support/2", (Effect.READ, Effect.WRITE))
-    assert shown_moment(notes.until) == "2027-01-31T17:00:00Z"
+    assert moment_text(notes.until) == "2027-01-31T17:00:00Z"
 
 
 def test_a_deployment_without_grants_has_none(tmp_path: Path) -> None:

@@ -9,13 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from customhouse.adapters.stores.memory import MemoryStores
-from customhouse.control.register import Register, Served, Terms, end_of_day
+from customhouse.control.register import Register, Served
+from customhouse.control.upkeep import Upkeep
 from customhouse.core.content import PolicyContent, Portal, PortalContent, ServerContent, stated
 from customhouse.core.identity import Caller, known
+from customhouse.core.instants import DAY_SECONDS, end_of_day
 from customhouse.core.manifest import BearerCredential, Effect, Package, ServerDefinition, StdioProgram, ToolReview
 from customhouse.core.operators import Assignment, Role
 from customhouse.core.refusal import Reason, Refused
-from customhouse.core.review import DAY_SECONDS, Kind, State, Step, standing
+from customhouse.core.review import Kind, State, Step, standing
 from customhouse.ports.stores import Tenant
 
 NOW = 1_790_000_000.0
@@ -65,9 +67,8 @@ class World:
         self.stores = MemoryStores()
         self.unfit: list[str] = []
         self.told = 0
-        self.register = Register(
-            self.stores, self.time, ROLES, Terms(HALF_YEAR, FORTNIGHT, teams), lambda kind, name, content: (), self._fits
-        )
+        self.register = Register(self.stores, self.time, ROLES, HALF_YEAR, lambda kind, name, content: (), self._fits)
+        self.upkeep = Upkeep(self.stores, self.time, FORTNIGHT, teams, self.register.tell)
         self.register.on_served.append(self._hear)
         with self.stores.writing() as books:
             for name in ("local", "abroad"):
@@ -240,9 +241,9 @@ def test_two_versions_are_served_side_by_side_until_the_window_ends(world: World
     assert world.states() == {1: "deprecated", 2: "active"}
     assert [version.number for version, _ in world.register.served()[Kind.SERVER, "notes"]] == [2, 1]
     world.time.at += 99
-    assert world.register.tick() == []
+    assert world.upkeep.tick() == []
     world.time.at += 1
-    assert [event.action for event in world.register.tick()] == ["retire"]
+    assert [event.action for event in world.upkeep.tick()] == ["retire"]
     assert [version.number for version, _ in world.register.served()[Kind.SERVER, "notes"]] == [2]
 
 
@@ -287,13 +288,13 @@ def test_a_rollback_whose_reviews_expired_is_refused(world: World) -> None:
 def test_reviews_expire_with_notice_and_then_the_server_is_suspended(world: World) -> None:
     world.active(review_by="2029-12-31")
     world.time.at += HALF_YEAR - FORTNIGHT - 1
-    assert world.register.tick() == []
+    assert world.upkeep.tick() == []
     world.time.at += 1
-    noted = [(event.actor, event.action, event.reason) for event in world.register.tick()]
+    noted = [(event.actor, event.action, event.reason) for event in world.upkeep.tick()]
     assert noted == [("customhouse", "notice", "Its reviews expired.")]
-    assert world.register.tick() == [], "a notice is given once"
+    assert world.upkeep.tick() == [], "a notice is given once"
     world.time.at += FORTNIGHT
-    assert [event.action for event in world.register.tick()] == ["suspend"]
+    assert [event.action for event in world.upkeep.tick()] == ["suspend"]
     assert world.states() == {1: "quarantined"}
     ((suspended, _),) = world.register.served()[Kind.SERVER, "notes"]
     assert suspended.state is State.QUARANTINED, "known to rules, and offered to nobody"
@@ -304,14 +305,14 @@ def test_a_renewed_review_keeps_the_server(world: World) -> None:
     world.time.at += HALF_YEAR - 1
     world.accept(1, ANN, BEN)
     world.time.at += 2
-    assert [event.action for event in world.register.tick() if event.action != "notice"] == []
+    assert [event.action for event in world.upkeep.tick() if event.action != "notice"] == []
     assert world.states() == {1: "active"}
 
 
 def test_a_suspended_server_comes_back_by_a_person_and_only_with_reviews(world: World) -> None:
     world.active(review_by="2029-12-31")
     world.time.at += HALF_YEAR
-    world.register.tick()
+    world.upkeep.tick()
     assert refusal_of(world.register.step, OPS, Kind.SERVER, "notes", 1, Step.ACTIVATE) is Reason.REVIEWS_MISSING
     world.accept(1, ANN, BEN)
     world.register.step(OPS, Kind.SERVER, "notes", 1, Step.ACTIVATE)
@@ -321,9 +322,9 @@ def test_a_suspended_server_comes_back_by_a_person_and_only_with_reviews(world: 
 def test_a_server_that_nobody_looked_at_by_its_day_is_suspended(world: World) -> None:
     world.active(review_by="2026-10-31")
     world.time.at = end_of_day("2026-10-31") - 1
-    assert [event.action for event in world.register.tick()] == ["notice"]
+    assert [event.action for event in world.upkeep.tick()] == ["notice"]
     world.time.at += 1
-    assert [event.action for event in world.register.tick()] == ["suspend"]
+    assert [event.action for event in world.upkeep.tick()] == ["suspend"]
     assert refusal_of(world.register.step, OPS, Kind.SERVER, "notes", 1, Step.ACTIVATE) is Reason.NOBODY_ANSWERS
 
 
@@ -342,21 +343,21 @@ def test_only_an_admin_has_a_program_started(world: World) -> None:
 def test_a_server_of_no_team_is_suspended_after_notice() -> None:
     world = World(teams=frozenset({"team-notes"}))
     world.active()
-    assert world.register.tick() == []
+    assert world.upkeep.tick() == []
     world = World(teams=frozenset({"team-else"}))
     world.active()
-    assert [event.action for event in world.register.tick()] == ["notice"]
+    assert [event.action for event in world.upkeep.tick()] == ["notice"]
     world.time.at += FORTNIGHT
-    assert [event.action for event in world.register.tick()] == ["suspend"]
+    assert [event.action for event in world.upkeep.tick()] == ["suspend"]
 
 
 def test_a_credential_that_ends_is_announced_once_and_nothing_more(world: World) -> None:
     world.active(credential=BearerCredential("env:TOKEN", expires_on="2026-10-31"))
-    assert world.register.tick() == []
+    assert world.upkeep.tick() == []
     world.time.at = end_of_day("2026-10-31") - FORTNIGHT
-    assert [(event.action, event.reason) for event in world.register.tick()] == [("notice", "Its credential expires.")]
+    assert [(event.action, event.reason) for event in world.upkeep.tick()] == [("notice", "Its credential expires.")]
     world.time.at += 2 * FORTNIGHT
-    assert world.register.tick() == []
+    assert world.upkeep.tick() == []
     assert world.states() == {1: "active"}
 
 
@@ -367,7 +368,7 @@ def test_a_policy_is_never_suspended_by_the_clock(world: World) -> None:
         world.register.judge(one, Kind.POLICY, "x.cedar", 1, digest, accepts=True)
     world.register.step(OPS, Kind.POLICY, "x.cedar", 1, Step.ACTIVATE)
     world.time.at += HALF_YEAR + 1
-    assert {event.action for event in world.register.tick()} <= {"notice"}
+    assert {event.action for event in world.upkeep.tick()} <= {"notice"}
     assert list(world.register.served()) == [(Kind.POLICY, "x.cedar")]
 
 
@@ -376,7 +377,7 @@ def test_two_operators_at_once_are_told(world: World) -> None:
     with world.stores.writing() as books:
         (version,) = books.versions()
         books.replace_version(msgspec.structs.replace(version, reason="x"), version)
-    with pytest.raises(Refused) as refused, world.register._writing() as books:
+    with pytest.raises(Refused) as refused, world.stores.writing() as books:
         books.replace_version(version, version)
     assert refused.value.reason is Reason.CHANGED_MEANWHILE
 
@@ -424,4 +425,4 @@ def _try(world: World, what: str, caller: Caller, how: Any) -> None:
         register.rollback(caller, Kind.SERVER, "notes", how, "back")
     else:
         world.time.at += how
-        register.tick()
+        world.upkeep.tick()

@@ -9,7 +9,8 @@ import pytest
 from customhouse.adapters.stores.memory import MemoryStores
 from customhouse.adapters.views.files import FileViews
 from customhouse.control.publishing import PROBLEMS, Publishing, unfit
-from customhouse.control.register import Register, Terms
+from customhouse.control.register import Register
+from customhouse.control.upkeep import Upkeep
 from customhouse.core.content import PolicyContent, ServerContent, stated
 from customhouse.core.identity import Caller, known
 from customhouse.core.manifest import Effect, Manifest, Pin, ServerDefinition, ToolReview, digest_of
@@ -51,10 +52,11 @@ class Two:
             self.stores,
             self.time,
             TENANTED,
-            Terms(HALF_YEAR, FORTNIGHT, frozenset()),
+            HALF_YEAR,
             lambda kind, name, content: (),
             lambda served: unfit(served, self.register.verdicts, policy_of, (*PROBLEMS, PolicyInvalid)),
         )
+        self.upkeep = Upkeep(self.stores, self.time, FORTNIGHT, frozenset(), self.register.tell)
         with self.stores.writing() as books:
             for name in ("local", "abroad"):
                 books.put_tenant(Tenant(name=name, created_at=NOW, created_by="local/root"))
@@ -113,7 +115,7 @@ def test_what_the_clock_suspends_is_published_as_suspended(tmp_path: Path) -> No
     views = FileViews(tmp_path / "views")
     publishing = Publishing(two.register, two.stores, views, two.time)
     two.time.at = NOW + HALF_YEAR + 1
-    two.register.tick()
+    two.upkeep.tick()
     assert two.register.show(FAR_OPS, Kind.SERVER, "abroad-notes", number).version.state is State.QUARANTINED
     publishing.publish(policy_of, (*PROBLEMS, PolicyInvalid))
     assert publishing.problem == ""

@@ -8,7 +8,7 @@ import pytest
 
 from customhouse.adapters.stores.memory import MemoryStores
 from customhouse.config.load import Loaded
-from customhouse.control.register import Register, Terms
+from customhouse.control.register import Register
 from customhouse.core.manifest import BearerCredential
 from customhouse.core.operators import Assignment, Role
 from customhouse.core.refusal import Reason, Refused
@@ -16,7 +16,7 @@ from customhouse.core.review import Kind, State, Step
 from customhouse.ports.stores import Tenant
 from customhouse.wiring_control import findings_of
 from tests.config.deployments import loaded
-from tests.control.test_register import FORTNIGHT, HALF_YEAR, NOW, Time, person, server
+from tests.control.test_register import HALF_YEAR, NOW, Time, person, server
 
 ROLES = tuple(
     Assignment(role=role, groups=(f"local/{role.value}", f"abroad/{role.value}")) for role in (Role.DEVELOPER, Role.REVIEWER, Role.OPERATOR)
@@ -37,8 +37,7 @@ class Two:
 
     def at(self, where: Loaded) -> None:
         """The same books under other settings."""
-        terms = Terms(HALF_YEAR, FORTNIGHT, frozenset())
-        self.register = Register(self.stores, Time(), ROLES, terms, partial(findings_of, where), lambda served: ())
+        self.register = Register(self.stores, Time(), ROLES, HALF_YEAR, partial(findings_of, where), lambda served: ())
 
     def reviewed(self, name: str, tenant: str, **fields: Any) -> int:
         """Propose a server and have it accepted by two others."""

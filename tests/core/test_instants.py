@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from customhouse.core.instants import instant_text, read_instant
+from customhouse.core.instants import day_of, end_of_day, instant_text, moment_text, read_instant, read_moment
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 ZONES = st.builds(lambda minutes: datetime.timezone(datetime.timedelta(minutes=minutes)), st.integers(-1439, 1439))
@@ -67,3 +67,30 @@ def test_a_leap_day_and_a_leap_second_are_there() -> None:
 def test_a_year_without_four_digits_cannot_be_written(seconds: float) -> None:
     with pytest.raises(ValueError, match="four digits"):
         instant_text(seconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1970-01-02", 86_400),
+        ("2027-01-31T18:00:00Z", 1_801_418_400),
+        ("2027-01-31T19:00:00+01:00", 1_801_418_400),
+    ],
+)
+def test_a_moment_is_a_day_or_a_time_in_whole_seconds(text: str, seconds: int) -> None:
+    assert read_moment(text) == seconds
+    assert read_moment(moment_text(seconds)) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", "noon", "2027-02-30", "2027-01-31 18:00", "2027-01-31T18:00:00", "2027-01-31T18:00:00.5Z", "٢٠٢٧-01-31"]
+)
+def test_what_is_no_moment_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        read_moment(text)
+
+
+def test_a_day_ends_where_the_next_one_begins() -> None:
+    assert end_of_day("2026-12-31") == read_moment("2027-01-01")
+    assert day_of(end_of_day("2026-12-31") - 1) == "2026-12-31"
+    assert day_of(end_of_day("2026-12-31")) == "2027-01-01"

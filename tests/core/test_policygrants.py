@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from customhouse.core.instants import DAY_SECONDS as DAY
 from customhouse.core.manifest import Effect
 from customhouse.core.policy import Policy, PolicyInvalid, PolicyServer, PolicyTool, compile_policy
-from customhouse.core.policygrants import Constraint, Grant, Granted, Grantee
+from customhouse.core.policygrants import Constraint, Grant, Granted, Grantee, WrittenGrant, grant_of
 from customhouse.core.policyreach import who_can
 from tests.core.policy_world import NOTES, SERVERS, caller
 
@@ -32,7 +33,6 @@ SCHEMA = {
 MAIL = PolicyServer("mail", "acme", "team-mail", (PolicyTool("send", Effect.WRITE, SCHEMA),))
 ENG = Grantee(group="acme/eng")
 SEND = Granted(tool="mail/send")
-DAY = 86_400
 
 
 def grant(to: Grantee = ENG, on: Granted = SEND, number: int = 1, **more: Any) -> Grant:
@@ -230,6 +230,14 @@ def test_a_grant_ends_at_its_moment_for_decisions_and_lists(other: tuple[Grant, 
             assert one.decide(who, ref, {"to": "x"}, "p", now).permitted is holds
             assert one.visible(who, ref, now) is (holds or (bool(other) and not other[0].until))
     assert not one.decide(who, ref, {"to": "x"}, "p").permitted, "who does not say when it is gets nothing that ends"
+
+
+@pytest.mark.parametrize(
+    ("until", "ends"),
+    [("", 0), ("1970-01-10", 10 * DAY), ("1970-01-10T00:00:00Z", 9 * DAY), ("1970-01-01T00:00:00Z", 1), ("1969-01-01", 1)],
+)
+def test_a_grant_that_has_an_end_is_never_taken_for_one_without(until: str, ends: int) -> None:
+    assert grant_of(WrittenGrant(to=ENG, on=SEND, until=until), "a", 1, "grants/a.yaml", 10).until == ends
 
 
 def test_a_decision_is_kept_between_two_ends() -> None:

@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from customhouse.config.rules import SERVER_NAME
 from customhouse.core.limits import defects
 from customhouse.core.lookalike import folded
 from customhouse.core.manifest import Effect, Manifest
-from customhouse.core.naming import alias_of, aliases
+from customhouse.core.naming import SERVER_NAME, alias_of, aliases
 from customhouse.core.policy import PolicyServer, PolicyTool, compile_policy
 from tests.core.policy_world import caller, permitted
 from tests.cves.attacker import READ, WELCOME, Door, Headers, call, request

@@ -69,7 +69,7 @@ async def test_the_first_call_is_refused_with_a_handle_and_the_server_hears_noth
     assert (back.status, back.refusal) == (200, "APPROVAL_NEEDED")
     told = data(back)
     assert (told["group"], told["retryable"], told["retryAfterSeconds"]) == ("finance", True, 10)
-    assert (told["expiresAt"], told["where"]) == ("2023-11-14T22:45:00+00:00", f"customhouse approvals show {told['approvalId']}")
+    assert (told["expiresAt"], told["where"]) == ("2023-11-14T22:45:00Z", f"customhouse approvals show {told['approvalId']}")
     assert desk.world.servers.calls == []
     assert handle(await desk.call()) == told["approvalId"]
     (asked,) = desk.records("approval")

@@ -11,7 +11,7 @@ import pytest
 
 from customhouse.core.refusal import Reason, Refused
 from customhouse.core.review import Kind, State
-from customhouse.ports.stores import Books, Conflict, Event, Stores
+from customhouse.ports.stores import Books, Event, Stores
 from tests.ports.stores_support import STORES, WAIT_SECONDS, captured, event, review, tenant, version
 
 replaced = msgspec.structs.replace
@@ -120,7 +120,7 @@ def test_versions_are_chosen_by_kind_name_and_state_and_what_is_absent_leaves_no
 def test_a_number_is_taken_once(stores: Stores) -> None:
     with stores.writing() as books:
         books.add_version(version())
-        with pytest.raises(Conflict):
+        with pytest.raises(Refused, match="CHANGED_MEANWHILE"):
             books.add_version(version(digest="sha256:other"))
         books.add_version(version(number=2))
         books.add_version(version(kind=Kind.POLICY))
@@ -136,7 +136,7 @@ def test_a_version_takes_the_place_of_what_was_seen_and_of_nothing_else(stores: 
         books.replace_version(second, first)
         assert books.versions(states=[State.DRAFT]) == ()
         for was in (first, version("gone")):
-            with pytest.raises(Conflict):
+            with pytest.raises(Refused, match="CHANGED_MEANWHILE"):
                 books.replace_version(replaced(was, state=State.RETIRED), was)
         with pytest.raises(ValueError, match="place of itself"):
             books.replace_version(version(number=2), second)
@@ -272,7 +272,7 @@ def fail(_done: object, failure: type[BaseException]) -> None:
     raise failure("on purpose")
 
 
-@pytest.mark.parametrize("failure", [RuntimeError, Conflict, KeyboardInterrupt])
+@pytest.mark.parametrize("failure", [RuntimeError, LookupError, KeyboardInterrupt])
 def test_what_an_exception_leaves_is_as_if_it_had_never_begun(stores: Stores, failure: type[BaseException]) -> None:
     with stores.reading() as books:
         before = read(books)
@@ -382,7 +382,7 @@ def test_of_two_who_change_what_both_saw_the_second_is_told(stores: Stores) -> N
         try:
             with stores.writing() as books:
                 books.replace_version(replaced(was, state=state), was)
-        except Conflict:
+        except Refused:
             return False
         return True
 

@@ -13,8 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from customhouse.adapters.stores.memory import MemoryStores
 from customhouse.adapters.stores.sqlite import SqliteStores
+from customhouse.core.refusal import Refused
 from customhouse.core.review import Kind, State
-from customhouse.ports.stores import Books, Conflict, Stores
+from customhouse.ports.stores import Books, Stores
 from tests.ports.stores_support import captured, event, review, tenant, version
 
 NAMES = st.sampled_from(["a", "B", "ä", "日", "a b", "%", ""])
@@ -79,7 +80,7 @@ def everything(books: Books) -> tuple[object, ...]:
 def outcome(books: Books, operation: Operation) -> object:
     try:
         return operation(books)
-    except (Conflict, ValueError) as failed:
+    except (Refused, ValueError) as failed:
         return type(failed)
 
 

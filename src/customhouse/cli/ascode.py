@@ -20,6 +20,7 @@ from customhouse.config.filedigests import FILE, FileDigests
 from customhouse.config.load import Loaded, load
 from customhouse.config.writing import write_directory
 from customhouse.core.content import Content, read_content, stated
+from customhouse.core.instants import day_of
 from customhouse.core.plan import Change, Thing, What, differing
 from customhouse.core.plan import plan as compared
 from customhouse.core.review import Kind
@@ -127,7 +128,7 @@ def _compared(api: OperatorsApi, loaded: Loaded) -> tuple[tuple[Change, ...], Su
     active = _active(api)
     things = differing(found.digests, {thing: str(version["digest"]) for thing, version in active.items()})
     contents = _contents(api, active, things)
-    today = time.strftime("%Y-%m-%d", time.gmtime(now))
+    today = day_of(now)
     return compared(found.contents(things), contents, today), found, contents
 
 

@@ -18,13 +18,13 @@ from customhouse.adapters.sandboxes.trees import digest_of_tree
 from customhouse.adapters.secrets.references import ReferencedSecrets
 from customhouse.config.definitions import pin_path, pinned_names, read_definitions, read_pin
 from customhouse.config.findings import ConfigurationInvalid
-from customhouse.config.grants import read_grants, shown_moment
+from customhouse.config.grants import read_grants
 from customhouse.config.load import Loaded, load
 from customhouse.config.programs import installed_path
 from customhouse.config.tree import Tls
 from customhouse.control.webhooks import secret_bytes
+from customhouse.core.instants import DAY_SECONDS, moment_text
 from customhouse.core.manifest import UNSANDBOXED_STDIO, Pin, ServerDefinition
-from customhouse.core.policygrants import DAY_SECONDS
 
 ENDS_SOON_SECONDS = 7 * DAY_SECONDS
 """How far ahead the end of a grant is told: time to ask for another one."""
@@ -175,7 +175,7 @@ def _look_at_grants(deployment: _Deployment) -> Iterator[Check]:
         if grant.until and grant.until <= now + ENDS_SOON_SECONDS:
             said = "ended" if grant.until <= now else "ends"
             remedy = "Remove it, or give it a new `until`." if grant.until <= now else "Write a new `until` if it shall go on."
-            yield Check(Verdict.NOTE, "grants", f"{grant.file}:{grant.line}: {grant.id} {said} {shown_moment(grant.until)}.", remedy)
+            yield Check(Verdict.NOTE, "grants", f"{grant.file}:{grant.line}: {grant.id} {said} {moment_text(grant.until)}.", remedy)
     if grants and settings.control is not None and settings.control.serves == "registry":
         remedy = "Propose them: `customhouse apply`."
         yield Check(Verdict.NOTE, "grants", f"What the registry activated is served, so nothing of {settings.grants_dir}/ is.", remedy)

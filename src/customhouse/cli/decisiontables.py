@@ -8,9 +8,9 @@ import msgspec
 
 from customhouse.config.document import Items, Node, plain, read_file
 from customhouse.config.findings import ConfigurationInvalid, Place, found
-from customhouse.config.grants import moment
 from customhouse.core.flow import from_words
 from customhouse.core.identity import Caller, known
+from customhouse.core.instants import read_moment
 from customhouse.core.policy import ActionRef, Decision, Policy
 
 
@@ -68,7 +68,7 @@ def misses(policy: Policy, case: Case, now: float) -> Iterator[str]:
     except LookupError as unknown:
         yield str(unknown.args[0])
         return
-    at = moment(case.at) if case.at else now
+    at = read_moment(case.at) if case.at else now
     decision = policy.decide(caller_of(case.who, ref), ref, case.arguments, case.portal, at, from_words(case.flow))
     if decision.errors:
         yield f"It cannot be decided: {'; '.join(decision.errors)}."
@@ -121,7 +121,7 @@ def _case(node: Node) -> Case | str:
         return str(invalid)
     if case.at:
         try:
-            moment(case.at)
+            read_moment(case.at)
         except ValueError:
             return f"`at` is not a day or a moment: {case.at}"
     return case

@@ -14,7 +14,7 @@ from customhouse.cli import display
 from customhouse.cli.decisiontables import Who, caller_of, misses, named_ref, read_table
 from customhouse.cli.failures import explained
 from customhouse.cli.reach import show_blast_radius, show_who_can
-from customhouse.cli.replay import read_moment, replay_calls
+from customhouse.cli.replay import moment_option, replay_calls
 from customhouse.cli.settings import deployment_directory
 from customhouse.config.load import Loaded, load
 from customhouse.core.flow import WORDS, from_words
@@ -68,7 +68,9 @@ def run_tables(files: tuple[Path, ...], directory: Path) -> None:
 @click.option("--issuer", default="", help="The issuer of the token.")
 @click.option("--scope", "scopes", multiple=True, help="A scope of the token; may be repeated.")
 @click.option("--portal", default="default", show_default=True, help="The portal that is asked.")
-@click.option("--at", metavar="WHEN", default="", callback=read_moment, help="The moment of the call, such as 2027-01-31.  [default: now]")
+@click.option(
+    "--at", metavar="WHEN", default="", callback=moment_option, help="The moment of the call, such as 2027-01-31.  [default: now]"
+)
 @click.option("--flow", "read", multiple=True, type=click.Choice(tuple(WORDS)), help="What the conversation has read; may be repeated.")
 @click.option("--arguments", default="{}", show_default=True, help="The arguments of the tool, as a JSON object.")
 @click.argument("verb", type=click.Choice(["call"]))

@@ -13,8 +13,8 @@ from customhouse.cli import display
 from customhouse.cli.decisiontables import named_ref
 from customhouse.cli.failures import explained
 from customhouse.cli.settings import deployment_directory
-from customhouse.config.grants import shown_moment
 from customhouse.config.load import load
+from customhouse.core.instants import moment_text
 from customhouse.core.manifest import Effect
 from customhouse.core.policy import ActionRef, Policy
 from customhouse.core.policyreach import Knowledge, Reach, Reached, Reacher, blast_radius, who_can
@@ -192,12 +192,12 @@ def _spoken(reach: Reach) -> str:
 
 def _parts(reach: Reach) -> Iterator[str]:
     if reach.ended:
-        yield f"ended {shown_moment(reach.until)}"
+        yield f"ended {moment_text(reach.until)}"
     else:
         yield "always" if reach.always else f"depends on {', or '.join(reach.depends)}"
     yield f"by {', '.join(reach.rules)}"
     if reach.until and not reach.ended:
-        yield f"until {shown_moment(reach.until)}"
+        yield f"until {moment_text(reach.until)}"
     if reach.unless:
         yield f"unless {', '.join(reach.unless)} forbids it"
     if reach.approval:

@@ -1,6 +1,5 @@
 """`customhouse registry`: propose, look at, review, activate, suspend and roll back, through the operators' API."""
 
-import datetime
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,6 +11,7 @@ from customhouse.cli.contentdiff import differences
 from customhouse.cli.operatorsapi import OperatorsApi, version_path, with_api
 from customhouse.cli.servers import named_entry
 from customhouse.core.content import read_content
+from customhouse.core.instants import DAY_SECONDS, moment_text
 from customhouse.core.review import Kind
 
 _KIND = click.Choice([kind.value for kind in Kind])
@@ -93,7 +93,7 @@ def _step(name: str, sentence: str, *, window: bool = False) -> None:
     @click.option("--reason", default="", help="Why.")
     @with_api
     def command(api: OperatorsApi, kind: str, name: str, number: int, reason: str, days: float = 0.0) -> None:
-        body = {"step": step, "reason": reason, "windowSeconds": days * 86_400}
+        body = {"step": step, "reason": reason, "windowSeconds": days * DAY_SECONDS}
         _say(api.ask("POST", version_path(kind, name, number) + "/steps", body))
 
     step = name
@@ -247,7 +247,7 @@ def _inventory(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _time(at: float) -> str:
-    return datetime.datetime.fromtimestamp(at, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at else "never"
+    return moment_text(at) if at else "never"
 
 
 @registry.command()

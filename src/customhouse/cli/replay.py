@@ -16,8 +16,9 @@ from customhouse.adapters.ledgers.following import Follower
 from customhouse.cli import display
 from customhouse.cli.failures import explained
 from customhouse.cli.settings import deployment_directory
-from customhouse.config.grants import moment, read_grants, shown_moment
+from customhouse.config.grants import read_grants
 from customhouse.config.load import load
+from customhouse.core.instants import moment_text, read_moment
 from customhouse.core.policyreplay import Replayed, is_decided, replayed
 from customhouse.core.record import Record
 from customhouse.wiring import governing, read_policy, read_sources
@@ -25,10 +26,10 @@ from customhouse.wiring import governing, read_policy, read_sources
 _DIRECTORY = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
-def read_moment(_context: click.Context, _option: click.Parameter, text: str) -> float:
+def moment_option(_context: click.Context, _option: click.Parameter, text: str) -> float:
     """Unix seconds of a day or a moment in an option; 0 where it was not given."""
     try:
-        return float(moment(text)) if text else 0.0
+        return float(read_moment(text)) if text else 0.0
     except ValueError as unreadable:
         raise click.BadParameter(f"{text!r} is neither a day like 2027-01-31 nor a moment like 2027-01-31T18:00:00Z") from unreadable
 
@@ -36,7 +37,7 @@ def read_moment(_context: click.Context, _option: click.Parameter, text: str) ->
 @click.command("replay")
 @click.option("--under", required=True, type=_DIRECTORY, help="Directory of the other policies.")
 @click.option("--grants", type=_DIRECTORY, help="Directory of other grants; else those of the deployment.")
-@click.option("--since", metavar="WHEN", default="", callback=read_moment, help="Only calls from this day (UTC) or moment on.")
+@click.option("--since", metavar="WHEN", default="", callback=moment_option, help="Only calls from this day (UTC) or moment on.")
 @click.option(
     "--ledger",
     type=_DIRECTORY,
@@ -88,13 +89,13 @@ def _records(ledger: Path) -> Iterator[Record]:
 def _row(record: Record, result: Replayed) -> dict[str, Any]:
     who = {"tenant": record.tenant, "person": record.person, "workload": record.workload, "client": record.client}
     what = {"server": record.server, "name": record.name, "was_by": record.reasons}
-    return {"call_id": record.call_id, "at": shown_moment(record.at), **who, **what, **msgspec.to_builtins(result)}
+    return {"call_id": record.call_id, "at": moment_text(record.at), **who, **what, **msgspec.to_builtins(result)}
 
 
 def _told(record: Record, result: Replayed) -> str:
     who = f"{record.tenant}/{record.person or record.workload}"
     rules = f"by {', '.join(result.rules)}" if result.rules else "by no rule"
-    return f"{record.call_id}  {shown_moment(record.at)}  {who}  {record.server}/{record.name}  {result.was} -> {result.would_be} {rules}"
+    return f"{record.call_id}  {moment_text(record.at)}  {who}  {record.server}/{record.name}  {result.was} -> {result.would_be} {rules}"
 
 
 def _summary(counted: Mapping[str, int]) -> Iterator[str]:

@@ -21,7 +21,7 @@ from customhouse.config.document import Document, Entry, Fields, Node, Scalar, r
 from customhouse.config.findings import ConfigurationInvalid, Finding, Key, Place, found
 from customhouse.config.placing import put, settle
 from customhouse.config.programs import PROGRAM_RULES, REFERENCE, exposed
-from customhouse.config.rules import NAME_REMEDY, SERVER_NAME, bad_networks
+from customhouse.config.rules import NAME_REMEDY, bad_networks
 from customhouse.config.tree import Settings
 from customhouse.core.manifest import (
     DIGEST_FORMULA,
@@ -36,6 +36,7 @@ from customhouse.core.manifest import (
     digest_of,
     in_order,
 )
+from customhouse.core.naming import SERVER_NAME
 from customhouse.core.redaction import NAMES as DETECTORS
 from customhouse.core.screening import Screening
 

@@ -5,7 +5,6 @@ What a grant alone can be wrong about is found here, with its key and line; what
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 
 from customhouse.config.conversion import Complaint, Rule, Rules, converted
@@ -13,14 +12,12 @@ from customhouse.config.definitions import SCOPE
 from customhouse.config.document import Document, Items, Node, Scalar, read_file
 from customhouse.config.findings import ConfigurationInvalid, Finding, Place, found
 from customhouse.core.content import GrantsContent
+from customhouse.core.instants import read_moment
+from customhouse.core.naming import GRANTS_NAME
 from customhouse.core.policygrants import Constraint, Grant, Granted, Grantee, WrittenGrant, grant_of
 
 _SUFFIX = ".yaml"
-GRANT_FILE = re.compile(r"(?=.{1,80}\Z)[a-z0-9]+(?:[._-][a-z0-9]+)*")
 GRANT_FILE_REMEDY = "Write a-z and 0-9 with single dots, hyphens and underscores between, and .yaml at the end."
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
-_TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:Z|[+-]\d{2}:\d{2})")
-"""RFC 3339, 5.6: date-time, in whole seconds."""
 _DOMAIN = re.compile(r"(?:\*\.)?[a-z0-9-]+(?:\.[a-z0-9-]+)*(?::\d{1,5})?")
 
 
@@ -58,20 +55,6 @@ def read_grants(directory: Path, grants_dir: str, portals: Portals) -> tuple[Gra
     return tuple(grants)
 
 
-def moment(text: str) -> int:
-    """Unix seconds of a moment, or of the begin of a day (UTC). Raises `ValueError`."""
-    if _DAY.fullmatch(text):
-        return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
-    if _TIME.fullmatch(text):
-        return int(datetime.fromisoformat(text).timestamp())
-    raise ValueError(text)
-
-
-def shown_moment(seconds: float) -> str:
-    """A moment as people write it."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _files(grants: Path) -> tuple[Path, ...]:
     return tuple(sorted(path for path in grants.iterdir() if path.suffix in {_SUFFIX, ".yml"})) if grants.is_dir() else ()
 
@@ -88,7 +71,7 @@ def _read(path: Path, file: str, portals: Portals) -> tuple[list[Grant], list[Fi
 
 def wrong_grant_file(path: Path, file: str) -> Iterator[Finding]:
     """What is wrong with the name of a file of grants."""
-    if path.suffix != _SUFFIX or GRANT_FILE.fullmatch(path.stem) is None:
+    if path.suffix != _SUFFIX or GRANTS_NAME.fullmatch(path.stem) is None:
         yield found(Place(file), (), "The name of the file cannot be part of the ids of its grants.", GRANT_FILE_REMEDY)
 
 
@@ -162,7 +145,7 @@ def _only_for_tools(written: WrittenGrant) -> Iterator[Complaint]:
 def _timely(written: WrittenGrant) -> Iterator[Complaint]:
     try:
         if written.until:
-            moment(written.until)
+            read_moment(written.until)
     except ValueError:
         yield Complaint(("until",), "This is not a day or a moment.", "Write it as 2027-01-31 or 2027-01-31T18:00:00Z.")
 

@@ -1,6 +1,5 @@
 """Cedar files of a deployment directory, to the byte: `policies/*.cedar`. A policy is named like its file."""
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -8,10 +7,9 @@ from typing import Final
 from customhouse.config.document import MAX_DOCUMENT_BYTES
 from customhouse.config.findings import Finding, Place, found
 from customhouse.config.tree import Settings
+from customhouse.core.naming import POLICY_NAME
 from customhouse.core.policyrules import head_findings, read_rules
 
-POLICY_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}\.cedar")
-"""The name of a file and of the policy in it."""
 POLICY_NAME_REMEDY: Final = "Use letters, digits, dots, hyphens and underscores, and .cedar at the end."
 
 

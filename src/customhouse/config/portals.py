@@ -10,9 +10,10 @@ from pathlib import Path
 from customhouse.config.conversion import Complaint, Conversion, Rule, Rules, converted
 from customhouse.config.document import Document, read_file
 from customhouse.config.findings import ConfigurationInvalid, Finding, Place, found
-from customhouse.config.rules import NAME_REMEDY, SERVER_NAME
+from customhouse.config.rules import NAME_REMEDY
 from customhouse.config.tree import Settings
 from customhouse.core.content import Portal
+from customhouse.core.naming import SERVER_NAME
 
 _SUFFIX = ".yaml"
 

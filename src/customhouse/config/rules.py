@@ -12,9 +12,8 @@ from customhouse.config.conversion import Complaint, Rule, Rules
 from customhouse.config.findings import Key
 from customhouse.config.secretowners import misread_secrets
 from customhouse.config.tree import Approvals, ClaimNames, Control, Identity, Issuer, Listen, RegistryApi, Settings, Tls
+from customhouse.core.naming import SERVER_NAME
 
-SERVER_NAME = re.compile(r"(?=.{1,40}\Z)[a-z0-9]+(-[a-z0-9]+)*")
-"""Servers and portals: 1 to 40 characters of a-z, 0-9 and single hyphens between them."""
 NAME_REMEDY = "Use 1 to 40 characters of a-z, 0-9 and single hyphens between them."
 _ENDPOINT = re.compile(r"/mcp|/mcp/(?P<portal>[^/]+)|/servers/(?P<server>[^/]+)/mcp")
 _PORT = re.compile(r":[0-9]{1,5}\Z")

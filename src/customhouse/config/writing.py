@@ -15,15 +15,16 @@ import msgspec
 from customhouse.config.definitions import definition_in, pin_bytes, pin_in
 from customhouse.config.document import read_document
 from customhouse.config.findings import ConfigurationInvalid, Finding, Place, found
-from customhouse.config.grants import GRANT_FILE, GRANT_FILE_REMEDY, written_grants
+from customhouse.config.grants import GRANT_FILE_REMEDY, written_grants
 from customhouse.config.placing import put, settle
-from customhouse.config.policyfiles import POLICY_NAME, POLICY_NAME_REMEDY, rule_findings
+from customhouse.config.policyfiles import POLICY_NAME_REMEDY, rule_findings
 from customhouse.config.portals import portal_in
-from customhouse.config.rules import NAME_REMEDY, SERVER_NAME
+from customhouse.config.rules import NAME_REMEDY
 from customhouse.config.tree import Settings
 from customhouse.config.yamltext import yaml_text
 from customhouse.core.content import Content, GrantsContent, PolicyContent, Portal, PortalContent, ServerContent, stated
 from customhouse.core.manifest import Pin, ServerDefinition
+from customhouse.core.naming import GRANTS_NAME, POLICY_NAME, SERVER_NAME
 from customhouse.core.plan import Thing, same_policy
 from customhouse.core.review import Kind
 
@@ -249,7 +250,7 @@ class Shelf:
 SHELVES: Final[Mapping[Kind, Shelf]] = {
     Kind.SERVER: Shelf(lambda where: where.servers_dir, (".yaml", ".yml", ".pin.json"), SERVER_NAME, NAME_REMEDY, _server_sheets),
     Kind.POLICY: Shelf(lambda where: where.policies_dir, (".cedar",), POLICY_NAME, POLICY_NAME_REMEDY, _policy_sheets),
-    Kind.GRANT: Shelf(lambda where: where.grants_dir, (".yaml", ".yml"), GRANT_FILE, GRANT_FILE_REMEDY, _grant_sheets),
+    Kind.GRANT: Shelf(lambda where: where.grants_dir, (".yaml", ".yml"), GRANTS_NAME, GRANT_FILE_REMEDY, _grant_sheets),
     Kind.PORTAL: Shelf(lambda where: where.portals_dir, (".yaml", ".yml"), SERVER_NAME, NAME_REMEDY, _portal_sheets),
 }
 """A row for every kind; `directory.READERS` has the way back."""

@@ -7,14 +7,15 @@ from typing import Any, Final
 
 import msgspec
 
-from customhouse.control.register import Register, end_of_day
+from customhouse.control.register import Register
 from customhouse.core.content import Content, ServerContent
 from customhouse.core.identity import Caller
+from customhouse.core.instants import DAY_SECONDS, end_of_day
 from customhouse.core.manifest import ServerDefinition
 from customhouse.core.operators import Action
 from customhouse.core.record import Record
 from customhouse.core.refusal import Refused
-from customhouse.core.review import DAY_SECONDS, Kind, State, Version, standing
+from customhouse.core.review import Kind, State, Version, standing
 from customhouse.ports.stores import Stores
 from customhouse.ports.traffic import Clock
 

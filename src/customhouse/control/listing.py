@@ -5,7 +5,7 @@ Reads of that API take no token, so nothing of another tenant is told. Refreshed
 
 from collections.abc import Collection, Sequence
 
-from customhouse.control.register import content_of
+from customhouse.control.moves import content_of
 from customhouse.core.content import ServerContent
 from customhouse.core.registrylisting import ListedVersion, listed_version
 from customhouse.core.review import Kind

@@ -1,18 +1,17 @@
-"""What operators do to governed things: propose, review, activate, suspend, retire, roll back; and what the clock does to them.
+"""What operators do to governed things: propose, review, activate, suspend, retire, roll back.
 
 Each step is one transaction: the version moves on, and the history says who did it and why, or neither happens. The rules are in
 `core.review` and `core.operators`; here is what they are asked about.
 """
 
-import calendar
 import re
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
+from customhouse.control.moves import CLOCK, content_of, moved, noted
 from customhouse.control.verdicts import judged_as_kept, keep_verdicts, verdicts_on
 from customhouse.core.content import (
     Content,
@@ -25,12 +24,13 @@ from customhouse.core.content import (
     unanswered,
 )
 from customhouse.core.identity import Caller
+from customhouse.core.instants import day_of
 from customhouse.core.manifest import canonical_bytes
+from customhouse.core.naming import GRANTS_NAME, POLICY_NAME, SERVER_NAME
 from customhouse.core.operators import EVERYWHERE, Action, Assignment, Role, check_action, named, roles_of
 from customhouse.core.policyrules import read_rules
 from customhouse.core.refusal import Reason, Refused
 from customhouse.core.review import (
-    DAY_SECONDS,
     SERVED,
     Kind,
     Review,
@@ -44,22 +44,18 @@ from customhouse.core.review import (
 )
 from customhouse.core.verdict import Verdict
 from customhouse.core.windows import unlike
-from customhouse.ports.stores import Books, Conflict, Event, Stores
+from customhouse.ports.stores import Books, Event, Stores
 from customhouse.ports.traffic import Clock
 
 OPEN: Final = frozenset({State.DRAFT, State.PROPOSED, State.REVIEWED})
 """What is not served yet and may be."""
 
-CLOCK: Final = "customhouse"
-"""Who does what the clock does."""
-
 NAMES: Final[Mapping[Kind, re.Pattern[str]]] = {
-    Kind.SERVER: re.compile(r"(?=.{1,40}\Z)[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII),
-    Kind.PORTAL: re.compile(r"(?=.{1,40}\Z)[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII),
-    Kind.GRANT: re.compile(r"(?=.{1,80}\Z)[a-z0-9]+(?:[._-][a-z0-9]+)*", re.ASCII),
-    Kind.POLICY: re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,79}\.cedar", re.ASCII),
+    Kind.SERVER: SERVER_NAME,
+    Kind.PORTAL: SERVER_NAME,
+    Kind.GRANT: GRANTS_NAME,
+    Kind.POLICY: POLICY_NAME,
 }
-"""A policy is named like its file."""
 
 _ACTIONS: Final[Mapping[Step, Action]] = {
     Step.PROPOSE: Action.PROPOSE,
@@ -81,18 +77,6 @@ stands here with the version that was served last, as quarantined or retired: ru
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """How long things hold."""
-
-    review_valid_seconds: float
-    """From an acceptance to its end."""
-    notice_seconds: float
-    """How long before a suspension it is announced."""
-    teams: frozenset[str]
-    """Who may own a server; empty: nobody is asked."""
-
-
-@dataclass(frozen=True, slots=True)
 class Shown:
     """A version with what its reviews amount to."""
 
@@ -109,19 +93,19 @@ class Register:
         stores: Stores,
         clock: Clock,
         assignments: Sequence[Assignment],
-        terms: Terms,
+        review_valid_seconds: float,
         check: Callable[[Kind, str, Content], Sequence[str]],
         fits: Callable[[Served], Sequence[str]],
     ) -> None:
         self._stores = stores
         self._clock = clock
         self._assignments = tuple(assignments)
-        self._terms = terms
+        self._review_valid_seconds = review_valid_seconds
+        """From an acceptance to its end."""
         self._check = check
         """What is wrong with a content by itself, a sentence each."""
         self._fits = fits
         """What is wrong with a set of things that would be served together, a sentence each."""
-        self._answered: dict[str, _Facts] = {}
         self._contents: dict[str, Content] = {}
         self.verdicts: Mapping[str, Verdict] = {}
         """On the contents of the servers that were served last, by digest."""
@@ -190,18 +174,18 @@ class Register:
         value = stated(content)
         digest, written = content_digest(kind, name, value), canonical_bytes(value)
         verdict = judged_as_kept(kind, written)
-        with self._writing() as books:
+        with self._stores.writing() as books:
             versions = books.versions(kind, name)
-            self._check_proposal(books, caller, versions, content)
+            self._check_proposal(books, versions, content)
             same = [one for one in versions if one.digest == digest and one.state in (OPEN | SERVED) - {State.DRAFT}]
             if same:
                 return self._shown(books, same[-1:])[0]
             now = self._clock.now()
             taken_back = [one for one in versions if one.digest == digest and one.proposer == named(caller) and one.state is State.DRAFT]
-            needed = self._people_needed(books, versions, kind, content)
+            needed = _people_needed(books, versions, kind, content)
             if taken_back:
-                draft = self._asking_for(books, taken_back[-1], needed)
-                again, _ = self._move(books, draft, Step.PROPOSE, named(caller), reason)
+                draft = _asking_for(books, taken_back[-1], needed)
+                again, _ = moved(books, draft, Step.PROPOSE, named(caller), reason, now)
                 return self._shown(books, [again])[0]
             draft = Version(
                 kind=kind,
@@ -218,10 +202,10 @@ class Register:
             keep_verdicts(books, {} if verdict is None else {digest: verdict})
             for older in versions:
                 if older.state in OPEN and older.proposer == draft.proposer:
-                    self._move(books, older, Step.RETIRE, CLOCK, f"Replaced by proposal {draft.number}.")
+                    moved(books, older, Step.RETIRE, CLOCK, f"Replaced by proposal {draft.number}.", now)
             proposed = advanced(draft, Step.PROPOSE, draft.proposer, books.reviews([digest]), now, reason)
             books.add_version(proposed)
-            self._note(books, proposed, Step.PROPOSE.value, draft.proposer, reason)
+            noted(books, proposed, Step.PROPOSE.value, draft.proposer, reason, now)
             return self._shown(books, [proposed])[0]
 
     def judge(self, caller: Caller, kind: Kind, name: str, number: int, digest: str, *, accepts: bool, note: str = "") -> Shown:
@@ -230,7 +214,7 @@ class Register:
         Raises `Refused`: NOT_YOUR_ROLE, ONLY_PEOPLE_REVIEW, NOTHING_OF_THAT_NAME, DIGEST_DIFFERS, SELF_REVIEW, STEP_NOT_ALLOWED.
         """
         step = Step.ACCEPT if accepts else Step.REJECT
-        with self._writing() as books:
+        with self._stores.writing() as books:
             version = self._find(books, caller, kind, name, number)
             self.may(caller, Action.REVIEW, version.tenant)
             if caller.workload or not caller.person:
@@ -243,13 +227,13 @@ class Register:
                 reviewer=named(caller),
                 accepts=accepts,
                 at=now,
-                expires_at=now + self._terms.review_valid_seconds,
+                expires_at=now + self._review_valid_seconds,
                 note=note,
             )
             after = advanced(version, step, review.reviewer, [*books.reviews([digest]), review], now)
             books.add_review(review)
             books.replace_version(after, version)
-            self._note(books, after, step.value, review.reviewer, note)
+            noted(books, after, step.value, review.reviewer, note, now)
             return self._shown(books, [after])[0]
 
     def step(
@@ -261,19 +245,25 @@ class Register:
         Raises `Refused`: NOT_YOUR_ROLE, NOTHING_OF_THAT_NAME, STEP_NOT_ALLOWED, REVIEWS_MISSING, NOBODY_ANSWERS, CONTENT_INVALID where
         what would be served does not fit together.
         """
-        with self._writing() as books:
+        with self._stores.writing() as books:
             version = self._find(books, caller, kind, name, number)
             self.may(caller, _ACTIONS[step], version.tenant)
+            content = content_of(books, version)
             if step is Step.ACTIVATE:
-                self._check_spawning(books, caller, version)
-                needed = self._people_needed(books, books.versions(kind, name), kind, content_of(books, version))
-                version = self._asking_for(books, version, needed)  # something else may be served than when it was proposed
-            if step in _TAKING_AWAY and version.state in SERVED:
-                self._check_safeguards(content_of(books, version))
-            after = self._taken(books, version, step, caller, reason, window_seconds)
+                self._check_spawning(caller, version, content)
+                needed = _people_needed(books, books.versions(kind, name), kind, content)
+                wanted = _asking_for(books, version, needed)  # something else may be served than when it was proposed
+                after = self._activated(books, caller, wanted, content, reason, window_seconds)
+            else:
+                # What takes something away is never held up by what is left: policies go on knowing what was served.
+                if step in _TAKING_AWAY and version.state in SERVED:
+                    _check_safeguards(content)
+                now = self._clock.now()
+                until = now + window_seconds if window_seconds else 0.0
+                after, _ = moved(books, version, step, named(caller), reason, now, until=until)
             shown = self._shown(books, [after])[0]
         if SERVED & {version.state, after.state}:
-            self._tell()
+            self.tell()
         return shown
 
     def rollback(self, caller: Caller, kind: Kind, name: str, number: int, reason: str) -> Shown:
@@ -281,10 +271,11 @@ class Register:
 
         It was agreed on then; the reviews must still hold. Raises `Refused` like `step`.
         """
-        with self._writing() as books:
+        with self._stores.writing() as books:
             earlier = self._find(books, caller, kind, name, number)
             self.may(caller, Action.ACTIVATE, earlier.tenant)
-            self._check_spawning(books, caller, earlier)
+            content = content_of(books, earlier)
+            self._check_spawning(caller, earlier, content)
             if earlier.state in SERVED or not earlier.activated_at:
                 raise Refused(
                     Reason.STEP_NOT_ALLOWED,
@@ -301,36 +292,13 @@ class Register:
             )
             proposed = advanced(again, Step.PROPOSE, again.proposer, books.reviews([again.digest]), now, reason)
             books.add_version(proposed)
-            self._note(books, proposed, "rollback", named(caller), reason, {"of": earlier.number})
-            after = self._taken(books, proposed, Step.ACTIVATE, caller, reason, 0.0)
+            noted(books, proposed, "rollback", named(caller), reason, now, {"of": earlier.number})
+            after = self._activated(books, caller, proposed, content, reason)
             shown = self._shown(books, [after])[0]
-        self._tell()
+        self.tell()
         return shown
 
-    # The clock
-
-    def tick(self) -> list[Event]:
-        """Retire what was deprecated until now; announce what is about to be suspended, and suspend what is overdue or owned by nobody.
-
-        Only servers are suspended: without its policies a deployment would not be safer.
-        """
-        noted: list[Event] = []
-        with self._writing() as books:
-            now = self._clock.now()
-            for version in books.versions(states=SERVED):
-                if version.state is State.DEPRECATED and version.until and version.until <= now:
-                    noted.append(self._move(books, version, Step.RETIRE, CLOCK, "Its window is over.")[1])
-                    continue
-                for cause, due in self._due(books, version, now):
-                    if due <= now and version.kind is Kind.SERVER:
-                        noted.append(self._move(books, version, Step.SUSPEND, CLOCK, cause)[1])
-                        break
-                    if due - now <= self._terms.notice_seconds:
-                        noted += self._announce(books, version, cause, due)
-                noted += self._expiring(books, version, now)
-        if any(event.action != "notice" for event in noted):
-            self._tell()
-        return noted
+    # What is served
 
     def served(self) -> Served:
         """What is served now."""
@@ -352,54 +320,10 @@ class Register:
         self._contents, self.verdicts = known, verdicts_on(books, known, self.verdicts)
         return found
 
-    def _due(self, books: Books, version: Version, now: float) -> Iterable[tuple[str, float]]:
-        """Why a served version will be suspended, and when."""
-        stands = standing(version, books.reviews([version.digest]), now)
-        yield "Its reviews expired.", stands.holds_until if stands.suffices else now
-        if version.kind is not Kind.SERVER:
-            return
-        facts = self._facts(books, version)
-        if facts.review_by:
-            yield "Its owner did not look at it by the day of review.", end_of_day(facts.review_by)
-        if self._terms.teams and facts.owner not in self._terms.teams:
-            since = float(books.mark(_orphaned(version)) or now)
-            books.put_mark(_orphaned(version), str(since).encode())
-            yield f"Its owner {facts.owner} is no team any more.", since + self._terms.notice_seconds
-
-    def _facts(self, books: Books, version: Version) -> "_Facts":
-        """What the clock looks at, read once for each content: it never changes."""
-        if version.digest not in self._answered:
-            content = content_of(books, version)
-            definition = content.definition if isinstance(content, ServerContent) else None
-            credential = definition.credential if definition is not None else None
-            self._answered[version.digest] = _Facts(
-                definition.owner if definition else "",
-                definition.review_by if definition else "",
-                credential.expires_on if credential else "",
-            )
-        return self._answered[version.digest]
-
-    def _expiring(self, books: Books, version: Version, now: float) -> list[Event]:
-        """A credential that ends is announced and nothing more: the server itself will say so."""
-        last_day = self._facts(books, version).credential_until if version.kind is Kind.SERVER else ""
-        if not last_day or end_of_day(last_day) - now > self._terms.notice_seconds:
-            return []
-        return self._announce(books, version, "Its credential expires.", end_of_day(last_day))
-
-    def _announce(self, books: Books, version: Version, cause: str, due: float) -> list[Event]:
-        """Once for each cause and date."""
-        key = f"notice/{version.kind.value}/{version.name}/{version.number}/{cause}"
-        if books.mark(key) == str(due).encode():
-            return []
-        books.put_mark(key, str(due).encode())
-        return [self._note(books, version, "notice", CLOCK, cause, {"due": due})]
-
     # What the steps have in common
 
-    def _writing(self) -> "_Writing":
-        return _Writing(self._stores)
-
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """Say that what is served changed."""
         for told in self.on_served:
             told()
 
@@ -437,7 +361,7 @@ class Register:
         if findings := list(self._check(kind, name, content)):
             raise Refused(Reason.CONTENT_INVALID, {"findings": findings})
 
-    def _check_proposal(self, books: Books, caller: Caller, versions: Sequence[Version], content: Content) -> None:
+    def _check_proposal(self, books: Books, versions: Sequence[Version], content: Content) -> None:
         self._check_answered(content)
         if not isinstance(content, ServerContent):
             return
@@ -449,90 +373,34 @@ class Register:
             # stays unsaid.
             raise Refused(Reason.CONTENT_INVALID, {"findings": ["The name is taken."]})
 
-    def _people_needed(self, books: Books, versions: Iterable[Version], kind: Kind, content: Content) -> int:
-        """For a content, or for what it would take the place of: whoever softens something needs as many people as it needed."""
-        activated = [one for one in versions if one.activated_at]
-        before = [content_of(books, max(activated, key=lambda one: (one.activated_at, one.number)))] if activated else []
-        return max(reviewers_needed(kind, one) for one in (content, *before))
-
-    def _asking_for(self, books: Books, version: Version, people: int) -> Version:
-        """The version, which needs at least so many people from now on."""
-        if people <= version.reviewers_needed:
-            return version
-        after = msgspec.structs.replace(version, reviewers_needed=people)
-        books.replace_version(after, version)
-        return after
-
     def _check_answered(self, content: Content) -> None:
-        if isinstance(content, ServerContent) and (missing := unanswered(content.definition, today(self._clock.now()))):
+        if isinstance(content, ServerContent) and (missing := unanswered(content.definition, day_of(self._clock.now()))):
             raise Refused(Reason.NOBODY_ANSWERS, {"missing": list(missing)})
 
-    def _check_safeguards(self, content: Content) -> None:
-        """Without a forbid more is permitted than before, which is nothing that one person decides."""
-        if isinstance(content, PolicyContent) and any(
-            not rule.permits and not rule.shipped for rule in read_rules({"policy.cedar": content.text})[0]
-        ):
-            raise Refused(
-                Reason.STEP_NOT_ALLOWED,
-                {"forbids": True},
-                message="It forbids something: propose a version without its forbids, which people review, and end that one.",
-            )
-
-    def _check_spawning(self, books: Books, caller: Caller, version: Version) -> None:
+    def _check_spawning(self, caller: Caller, version: Version, content: Content) -> None:
         """Whoever has a server served that is a program has it started."""
-        content = content_of(books, version)
         if isinstance(content, ServerContent) and content.definition.stdio is not None:
             self.may(caller, Action.SPAWN, version.tenant)
 
-    def _taken(self, books: Books, version: Version, step: Step, caller: Caller, reason: str, window_seconds: float) -> Version:
-        """A step with what follows from it for other versions of the same thing. What takes something away is never held up by what is
-        left: policies go on knowing what was served."""
+    def _activated(
+        self, books: Books, caller: Caller, version: Version, content: Content, reason: str, window_seconds: float = 0.0
+    ) -> Version:
+        """A version that is served in the place of the one before, which is over, or goes on beside it until its window ends."""
         now, actor = self._clock.now(), named(caller)
-        if step is Step.ACTIVATE:
-            content = content_of(books, version)
-            self.check_content(version.kind, version.name, content)  # the settings may have changed since it was proposed
-            self._check_answered(content)
-            for other in books.versions(version.kind, version.name, {State.ACTIVE}):
-                if window_seconds and version.kind is Kind.SERVER:
-                    self._check_beside(content_of(books, other), content_of(books, version))
-                    self._move(books, other, Step.DEPRECATE, actor, f"Replaced by version {version.number}.", now + window_seconds)
-                else:
-                    self._move(books, other, Step.RETIRE, actor, f"Replaced by version {version.number}.")
-        until = now + window_seconds if step is Step.DEPRECATE and window_seconds else 0.0
-        after, _ = self._move(books, version, step, actor, reason, until)
-        if step is Step.ACTIVATE and (findings := list(self._fits(self._served(books)))):
+        self.check_content(version.kind, version.name, content)  # the settings may have changed since it was proposed
+        self._check_answered(content)
+        for other in books.versions(version.kind, version.name, {State.ACTIVE}):
+            replaced = f"Replaced by version {version.number}."
+            if window_seconds and version.kind is Kind.SERVER:
+                _check_beside(content_of(books, other), content)
+                moved(books, other, Step.DEPRECATE, actor, replaced, now, until=now + window_seconds)
+            else:
+                moved(books, other, Step.RETIRE, actor, replaced, now)
+        after, _ = moved(books, version, Step.ACTIVATE, actor, reason, now)
+        if findings := list(self._fits(self._served(books))):
             told = findings if self.reads(caller, "") else ["Somebody who reads the whole deployment is told what."]
             raise Refused(Reason.CONTENT_INVALID, {"findings": told}, message="What would be served does not fit together.")
         return after
-
-    def _check_beside(self, older: Content, newer: Content) -> None:
-        if isinstance(older, ServerContent) and isinstance(newer, ServerContent) and (findings := list(unlike(older, newer))):
-            raise Refused(Reason.CONTENT_INVALID, {"findings": findings}, message="The two cannot be served side by side.")
-
-    def _move(self, books: Books, version: Version, step: Step, actor: str, reason: str, until: float = 0.0) -> tuple[Version, Event]:
-        after = advanced(version, step, actor, books.reviews([version.digest]), self._clock.now(), reason)
-        if step is Step.DEPRECATE:
-            after = msgspec.structs.replace(after, until=until)
-        books.replace_version(after, version)
-        return after, self._note(books, after, step.value, actor, reason)
-
-    def _note(
-        self, books: Books, version: Version, action: str, actor: str, reason: str, detail: Mapping[str, object] | None = None
-    ) -> Event:
-        return books.note(
-            Event(
-                at=self._clock.now(),
-                actor=actor,
-                action=action,
-                tenant=version.tenant,
-                kind=version.kind.value,
-                name=version.name,
-                number=version.number,
-                digest=version.digest,
-                reason=reason,
-                detail={"state": version.state.value, **(detail or {})},
-            )
-        )
 
     def _shown(self, books: Books, versions: Sequence[Version]) -> list[Shown]:
         now = self._clock.now()
@@ -541,15 +409,6 @@ class Register:
         for review in reviews:
             by_digest.setdefault(review.digest, []).append(review)
         return [Shown(one, standing(one, by_digest.get(one.digest, ()), now)) for one in versions]
-
-
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """What the clock wants to know of a server."""
-
-    owner: str
-    review_by: str
-    credential_until: str
 
 
 def _remembered(versions: Iterable[Version]) -> list[Version]:
@@ -562,40 +421,39 @@ def _remembered(versions: Iterable[Version]) -> list[Version]:
     return list(last.values())
 
 
-class _Writing:
-    """A transaction of a step: two operators at once are an ordinary outcome."""
-
-    def __init__(self, stores: Stores) -> None:
-        self._transaction = stores.writing()
-
-    def __enter__(self) -> Books:
-        return self._transaction.__enter__()
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        self._transaction.__exit__(kind, error, trace)  # type: ignore[arg-type]  # as the interpreter hands it over
-        if isinstance(error, Conflict):
-            raise Refused(Reason.CHANGED_MEANWHILE) from error
+def _people_needed(books: Books, versions: Iterable[Version], kind: Kind, content: Content) -> int:
+    """For a content, or for what it would take the place of: whoever softens something needs as many people as it needed."""
+    activated = [one for one in versions if one.activated_at]
+    before = [content_of(books, max(activated, key=lambda one: (one.activated_at, one.number)))] if activated else []
+    return max(reviewers_needed(kind, one) for one in (content, *before))
 
 
-def content_of(books: Books, version: Version) -> Content:
-    """The content of a version."""
-    return decode_content(version.kind, books.contents([version.digest])[version.digest])
+def _asking_for(books: Books, version: Version, people: int) -> Version:
+    """The version, which needs at least so many people from now on."""
+    if people <= version.reviewers_needed:
+        return version
+    after = msgspec.structs.replace(version, reviewers_needed=people)
+    books.replace_version(after, version)
+    return after
+
+
+def _check_safeguards(content: Content) -> None:
+    """Without a forbid more is permitted than before, which is nothing that one person decides."""
+    if isinstance(content, PolicyContent) and any(
+        not rule.permits and not rule.shipped for rule in read_rules({"policy.cedar": content.text})[0]
+    ):
+        raise Refused(
+            Reason.STEP_NOT_ALLOWED,
+            {"forbids": True},
+            message="It forbids something: propose a version without its forbids, which people review, and end that one.",
+        )
+
+
+def _check_beside(older: Content, newer: Content) -> None:
+    if isinstance(older, ServerContent) and isinstance(newer, ServerContent) and (findings := list(unlike(older, newer))):
+        raise Refused(Reason.CONTENT_INVALID, {"findings": findings}, message="The two cannot be served side by side.")
 
 
 def tenant_of(content: Content) -> str:
     """Whose content it is; empty for what belongs to the whole deployment."""
     return content.definition.tenant if isinstance(content, ServerContent) else ""
-
-
-def today(now: float) -> str:
-    """The day of a time, in UTC, as YYYY-MM-DD."""
-    return time.strftime("%Y-%m-%d", time.gmtime(now))
-
-
-def end_of_day(day: str) -> float:
-    """Unix seconds at the end of a day in UTC."""
-    return calendar.timegm(time.strptime(day, "%Y-%m-%d")) + DAY_SECONDS
-
-
-def _orphaned(version: Version) -> str:
-    return f"orphaned/{version.kind.value}/{version.name}/{version.number}"

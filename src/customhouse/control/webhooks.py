@@ -10,7 +10,6 @@ import asyncio
 import base64
 import binascii
 import contextlib
-import datetime
 import hashlib
 import hmac
 import logging
@@ -21,6 +20,7 @@ import msgspec
 
 from customhouse.control.approvals import presented
 from customhouse.core.approval import ApprovalRequest
+from customhouse.core.instants import moment_text
 from customhouse.core.refusal import Refused
 from customhouse.ports.approvals import Approvals
 from customhouse.ports.hosts import Courier, NotDelivered
@@ -68,12 +68,12 @@ def notice_of(request: ApprovalRequest, where: str, *, with_arguments: bool) -> 
         "name": about.name,
         "groups": about.groups,
         "argumentDigest": about.argument_digest,
-        "expiresAt": _rfc3339(about.expires_at),
+        "expiresAt": moment_text(about.expires_at),
         "where": where,
     }
     if with_arguments:
         data |= {"arguments": about.arguments, "argumentsCut": about.cut}
-    body = {"type": "approval.asked", "timestamp": _rfc3339(request.asked_at), "data": data}
+    body = {"type": "approval.asked", "timestamp": moment_text(request.asked_at), "data": data}
     return Notice(request.id, msgspec.json.encode(body))
 
 
@@ -146,7 +146,3 @@ class Notices:
     def _waiting(self) -> list[ApprovalRequest]:
         store, now = self.approvals(), self.clock.now()
         return [one for tenant in self.tenants() for one in store.waiting(tenant, now)]
-
-
-def _rfc3339(at: float) -> str:
-    return datetime.datetime.fromtimestamp(at, datetime.UTC).isoformat(timespec="seconds")

@@ -6,8 +6,9 @@ March, so that the day of a leap year comes last.
 
 import math
 import re
+from typing import Final
 
-_DAY = 86_400
+DAY_SECONDS: Final = 86_400
 _INSTANT = re.compile(
     r"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})[Tt](?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
     r"(?P<fraction>\.[0-9]{1,9})?(?:[Zz]|(?P<sign>[+-])(?P<offset_hour>[0-9]{2}):(?P<offset_minute>[0-9]{2}))"
@@ -18,7 +19,7 @@ _LENGTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 def instant_text(unix_seconds: float) -> str:
     """UTC to the millisecond, cut, not rounded: `2025-08-07T13:15:04.280Z`. Raises `ValueError` outside the years 0 to 9999."""
     milliseconds = math.floor(round(unix_seconds * 1_000_000) / 1_000)
-    days, within = divmod(milliseconds, _DAY * 1_000)
+    days, within = divmod(milliseconds, DAY_SECONDS * 1_000)
     year, month, day = _date(days)
     if not 0 <= year <= 9_999:
         raise ValueError("The year has no four digits.")
@@ -39,7 +40,35 @@ def read_instant(text: str) -> float:
     if ahead_hours > 23 or ahead_minutes > 59:
         raise ValueError("There is no such offset.")
     ahead = (ahead_hours * 3600 + ahead_minutes * 60) * (-1 if fits["sign"] == "-" else 1)
-    return _days(year, month, day) * _DAY + hour * 3600 + minute * 60 + second + float(fits["fraction"] or 0) - ahead
+    return _days(year, month, day) * DAY_SECONDS + hour * 3600 + minute * 60 + second + float(fits["fraction"] or 0) - ahead
+
+
+def moment_text(unix_seconds: float) -> str:
+    """UTC to the second, cut: `2025-08-07T13:15:04Z`. Raises `ValueError` outside the years 0 to 9999."""
+    return f"{instant_text(unix_seconds)[:19]}Z"
+
+
+def day_of(unix_seconds: float) -> str:
+    """The day in UTC: `2025-08-07`. Raises `ValueError` outside the years 0 to 9999."""
+    return instant_text(unix_seconds)[:10]
+
+
+def read_moment(text: str) -> int:
+    """Unix seconds of an RFC 3339 date and time in whole seconds, or of the begin of a day (UTC), `2025-08-07`. Raises `ValueError`."""
+    seconds = read_instant(f"{text}T00:00:00Z" if is_day(text) else text)
+    if not seconds.is_integer():
+        raise ValueError("This is no whole second.")
+    return int(seconds)
+
+
+def is_day(text: str) -> bool:
+    """Whether a moment is written as a day."""
+    return len(text) == len("2025-08-07")
+
+
+def end_of_day(day: str) -> int:
+    """Unix seconds of the first moment after a day in UTC. Raises `ValueError`."""
+    return read_moment(day) + DAY_SECONDS
 
 
 def _length(year: int, month: int) -> int:

@@ -1,6 +1,6 @@
-"""What a portal calls the tools and prompts of its servers.
+"""What governed things may be called, and what a portal calls the tools and prompts of its servers.
 
-A name depends on the server and the tool alone, so it stays the same whatever else the portal offers. Clients accept
+A name in a portal depends on the server and the tool alone, so it stays the same whatever else the portal offers. Clients accept
 `^[A-Za-z0-9_-]{1,64}$`; of 6,044 measured tools 8.2 % would exceed 64 characters, which is why a long name is cut and gets a suffix made of
 its hash. Names are never taken apart again: calls are routed by the table that `aliases` gives, so no name can be read in two ways
 (CVE-2026-30856).
@@ -10,6 +10,14 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
+
+SERVER_NAME: Final = re.compile(r"(?=.{1,40}\Z)[a-z0-9]+(-[a-z0-9]+)*")
+"""Servers and portals: 1 to 40 characters of a-z, 0-9 and single hyphens between them."""
+GRANTS_NAME: Final = re.compile(r"(?=.{1,80}\Z)[a-z0-9]+(?:[._-][a-z0-9]+)*")
+"""A set of grants, which is named like its file without the ending."""
+POLICY_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}\.cedar")
+"""A policy, which is named like its file."""
 
 MAX_LENGTH = 64
 

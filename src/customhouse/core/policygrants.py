@@ -12,7 +12,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from customhouse.core.instants import read_instant
+from customhouse.core.instants import end_of_day, is_day, read_moment
 from customhouse.core.manifest import Effect
 from customhouse.core.policyarguments import LONG_MAX, LONG_MIN, ArgumentType, Attribute
 from customhouse.core.policybase import GRANT_PREFIX
@@ -20,8 +20,6 @@ from customhouse.core.policycheck import unknown
 from customhouse.core.policymodel import ActionRef
 from customhouse.core.policyrules import PolicyFinding, Rule, read_rule
 from customhouse.core.policytext import pattern, quoted
-
-DAY_SECONDS: Final = 86_400
 
 _Long = Annotated[int, msgspec.Meta(ge=LONG_MIN, le=LONG_MAX)]
 _Texts = tuple[str, ...]
@@ -139,9 +137,8 @@ def grant_of(written: WrittenGrant, stem: str, number: int, file: str, line: int
 
 def _end(until: str) -> int:
     """The first moment after a last day, or the moment itself."""
-    if "T" in until:
-        return int(read_instant(until))
-    return int(read_instant(f"{until}T00:00:00Z")) + DAY_SECONDS
+    ends = end_of_day(until) if is_day(until) else read_moment(until)
+    return max(1, ends)  # 0 would be for good
 
 
 def grant_id(stem: str, number: int) -> str:

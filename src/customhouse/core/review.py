@@ -15,8 +15,6 @@ import msgspec
 from customhouse.core.manifest import canonical_bytes
 from customhouse.core.refusal import Reason, Refused
 
-DAY_SECONDS: Final = 86_400.0
-
 
 class Kind(enum.Enum):
     """What is governed."""

@@ -7,7 +7,6 @@ answers is never the verdict, which comes from an approver alone, by the operato
 
 import asyncio
 import contextlib
-import datetime
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from customhouse.core.approval import (
     request_for,
 )
 from customhouse.core.catalogue import Entry
+from customhouse.core.instants import moment_text
 from customhouse.core.manifest import Era
 from customhouse.core.policy import Decision
 from customhouse.core.protocol import elicitation
@@ -197,7 +197,7 @@ class Approving:
         detail: dict[str, object] = {
             "approvalId": request.id,
             "group": ",".join(request.call.groups),
-            "expiresAt": datetime.datetime.fromtimestamp(request.expires_at, datetime.UTC).isoformat(timespec="seconds"),
+            "expiresAt": moment_text(request.expires_at),
             "where": page_of(request, self.terms.console_url),
         }
         if request.standing is Standing.DENIED:

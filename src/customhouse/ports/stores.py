@@ -62,10 +62,6 @@ class Captured(msgspec.Struct, frozen=True, kw_only=True):
     """What could not be used, a sentence each."""
 
 
-class Conflict(Exception):
-    """Somebody else changed what this transaction read."""
-
-
 class Books(Protocol):
     """One transaction. What it reads is consistent; what it writes is there for everybody or for nobody."""
 
@@ -86,10 +82,11 @@ class Books(Protocol):
         """Versions by kind, name and number; absent arguments leave nothing out."""
 
     def add_version(self, version: Version) -> None:
-        """Add a version. Raises `Conflict` if its kind, name and number are taken."""
+        """Add a version. Raises `Refused` CHANGED_MEANWHILE if its kind, name and number are taken."""
 
     def replace_version(self, version: Version, was: Version) -> None:
-        """Put a version in the place of what this caller saw. Raises `Conflict` if it is another one by now, or gone."""
+        """Put a version in the place of what this caller saw. Raises `Refused` CHANGED_MEANWHILE if it is another one
+        by now, or gone."""
 
     def reviews(self, digests: Iterable[str]) -> tuple[Review, ...]:
         """All reviews of these contents, in the order in which they were added."""

@@ -27,10 +27,11 @@ from customhouse.core.approval import (
     settled,
 )
 from customhouse.core.identity import Caller
+from customhouse.core.instants import DAY_SECONDS
 from customhouse.core.refusal import Reason, Refused
 from customhouse.ports.approvals import Unheard
 
-KEPT_SECONDS = 30 * 86_400.0
+KEPT_SECONDS = 30 * DAY_SECONDS
 """From the expiry of a request to its end in the store, a month; the ledger has what happened for longer."""
 
 

@@ -12,9 +12,9 @@ from sqlalchemy.exc import DBAPIError
 
 from customhouse.adapters.stores.encoding import decoded, encoded
 from customhouse.adapters.stores.tables import CAPTURES, CONTENTS, HISTORY, MARKS, REVIEWS, TENANTS, VERSIONS
-from customhouse.core.refusal import Refused
+from customhouse.core.refusal import Reason, Refused
 from customhouse.core.review import Kind, Review, State, Version
-from customhouse.ports.stores import Captured, Conflict, Event, Tenant
+from customhouse.ports.stores import Captured, Event, Tenant
 
 IN_ONE_QUERY = 500
 """Digests; a query may hold some 30,000 values in the smallest of databases, 999 in old ones."""
@@ -64,7 +64,9 @@ class SqlBooks:
 
     def add_version(self, version: Version) -> None:
         if self._body_of(version) is not None:
-            raise Conflict(f"There is a version {version.number} of {version.kind.value} {version.name} already.")
+            raise Refused(
+                Reason.CHANGED_MEANWHILE, note=f"There is a version {version.number} of {version.kind.value} {version.name} already."
+            )
         row = _place(version) | {"state": version.state.value, "body": encoded(version)}
         self._write(insert(VERSIONS).values(row))
 
@@ -73,7 +75,7 @@ class SqlBooks:
             raise ValueError("A version takes the place of itself alone.")
         before = self._body_of(was)
         if before is None or decoded(before, Version) != was:
-            raise Conflict(f"Version {was.number} of {was.kind.value} {was.name} is not what it was.")
+            raise Refused(Reason.CHANGED_MEANWHILE, note=f"Version {was.number} of {was.kind.value} {was.name} is not what it was.")
         values = {"state": version.state.value, "body": encoded(version, before)}
         self._put(VERSIONS, _place(was), values, there=True)
 

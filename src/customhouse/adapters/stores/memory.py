@@ -13,7 +13,7 @@ import msgspec
 from customhouse.adapters.stores.encoding import S, decoded, encoded
 from customhouse.core.refusal import Reason, Refused
 from customhouse.core.review import Kind, Review, State, Version
-from customhouse.ports.stores import Captured, Conflict, Event, Tenant
+from customhouse.ports.stores import Captured, Event, Tenant
 
 
 class MemoryStores:
@@ -107,14 +107,16 @@ class MemoryBooks:
     def add_version(self, version: Version) -> None:
         key = _key(version)
         if key in self._write().versions:
-            raise Conflict(f"There is a version {version.number} of {version.kind.value} {version.name} already.")
+            raise Refused(
+                Reason.CHANGED_MEANWHILE, note=f"There is a version {version.number} of {version.kind.value} {version.name} already."
+            )
         self._all.versions[key] = _kept(version)
 
     def replace_version(self, version: Version, was: Version) -> None:
         if _key(version) != _key(was):
             raise ValueError("A version takes the place of itself alone.")
         if self._write().versions.get(_key(was)) != was:
-            raise Conflict(f"Version {was.number} of {was.kind.value} {was.name} is not what it was.")
+            raise Refused(Reason.CHANGED_MEANWHILE, note=f"Version {was.number} of {was.kind.value} {was.name} is not what it was.")
         self._all.versions[_key(was)] = _kept(version)
 
     def reviews(self, digests: Iterable[str]) -> tuple[Review, ...]:
