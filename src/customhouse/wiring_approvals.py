@@ -42,7 +42,7 @@ class ApprovalsAtNeed:
 def open_approvals(data_directory: Path) -> Approvals:
     """The requests for approvals of a deployment. Raises `Refused` STORE_UNAVAILABLE and `UnsafeKeyFile`."""
     from customhouse.adapters.stores.approvaltables import approvals_in  # noqa: PLC0415 - SQLAlchemy takes longer to import than the rest
-    from customhouse.adapters.stores.sqlite import FILE_NAME, SqliteStores  # noqa: PLC0415
+    from customhouse.adapters.stores.sqlite import FILE_NAME, SqliteStores  # noqa: PLC0415 - as above
 
     return approvals_in(SqliteStores.open(data_directory / FILE_NAME))
 

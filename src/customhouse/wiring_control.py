@@ -11,11 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 
-from customhouse.adapters.ledgers.directory import LedgerUnusable
 from customhouse.adapters.ledgers.following import Follower
 from customhouse.adapters.ledgers.segments import SegmentLedger
 from customhouse.adapters.secrets.references import ReferencedSecrets
@@ -52,7 +50,7 @@ from customhouse.core.instants import DAY_SECONDS
 from customhouse.core.limits import too_many
 from customhouse.core.policy import PolicyInvalid
 from customhouse.core.record import Record
-from customhouse.core.refusal import Refused
+from customhouse.core.refusal import Reason, Refused
 from customhouse.core.review import Kind
 from customhouse.ports.traffic import Clock, Secrets
 from customhouse.wiring import (
@@ -117,7 +115,7 @@ class ControlProcess:
         )
         self._changes.on_changed.append(self._captures.changed)
         self._tenants = Tenants(self._register, self._stores, self._clock)
-        self._evidence = Evidence(self._register, self._stores, self._clock, *_reading(data / "ledger"))
+        self._evidence = Evidence(self._register, self._stores, self._clock, *reading(data / "ledger"))
         registry = control.registry_api
         self._listing = None if registry is None else Listing(self._stores, settings.public_url, registry.tenants)
         self._notices = build_notices(loaded, ReferencedSecrets(loaded.directory, environ), self._clock, self._stores)
@@ -347,20 +345,24 @@ def findings_of(loaded: Loaded, kind: Kind, name: str, content: Content) -> list
     return findings
 
 
-def _reading(directory: Path) -> tuple[Any, Any]:
-    """Reads the gateway's audit log, which may not be there yet."""
+def reading(directory: Path) -> tuple[Callable[[], list[Record]], Callable[[int, Callable[[Record], bool]], list[Record]]]:
+    """What reads a gateway's audit log, which may not be there yet: what was written since the last time, and the last records that are
+    wanted. Both raise `Refused` STORE_UNAVAILABLE where it is there and cannot be read."""
     follower = Follower(directory)
 
     def more() -> list[Record]:
-        try:
-            return [seen.record for seen in follower.more()]
-        except (LedgerUnusable, OSError):
-            return []
+        return _read(lambda: [seen.record for seen in follower.more()])
 
     def last(count: int, wanted: Callable[[Record], bool]) -> list[Record]:
-        try:
-            return [seen.record for seen in Follower(directory).last(count, wanted)]
-        except (LedgerUnusable, OSError, ValueError):
-            return []
+        return _read(lambda: [seen.record for seen in Follower(directory).last(count, wanted)])
 
     return more, last
+
+
+def _read(read: Callable[[], list[Record]]) -> list[Record]:
+    try:
+        return read()
+    except FileNotFoundError:
+        return []
+    except OSError as unreadable:
+        raise Refused(Reason.STORE_UNAVAILABLE, note=f"The audit log of the gateway cannot be read: {unreadable}.") from unreadable

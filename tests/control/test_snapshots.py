@@ -307,8 +307,8 @@ async def test_a_capture_declares_everything_that_is_relayed_in_a_conversation_o
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("customhouse.control.snapshots.SOON_SECONDS", 0.03)
-    monkeypatch.setattr("customhouse.control.snapshots.REST_SECONDS", 0.0)
+    monkeypatch.setattr("customhouse.control.watching.SOON_SECONDS", 0.03)
+    monkeypatch.setattr("customhouse.control.watching.REST_SECONDS", 0.0)
 
 
 @pytest.mark.usefixtures("hurried")

@@ -1,13 +1,12 @@
 """The operations of the operators' API that are about calls which wait for a person."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 
 from customhouse.console.routes import Asked, Operation
 from customhouse.console.shapes import Reason
 from customhouse.control.approvals import ApprovalDesk, Presented
-from customhouse.core.approval import Verdict
 
 Approver = Annotated[str, msgspec.Meta(pattern=r"^[^/\s]{1,100}/\S(?:.{0,254}\S)?$", max_length=400)]
 
@@ -30,51 +29,10 @@ class ApproverNamed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     reason: Reason = ""
 
 
-class VerdictShown(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What one person said."""
-
-    approver: str
-    approves: bool
-    groups: list[str]
-    at: float
-    note: str
-
-
-class ApprovalShown(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A call that waits for a person, or what became of it. Every text in it is made of visible characters."""
-
-    id: str
-    title: str
-    tier: str
-    """`destructive`, `write` or `read`."""
-    standing: str
-    """`waiting`, `approved`, `denied`, `used` or `expired`."""
-    tenant: str
-    requester: str
-    workload: str
-    client: str
-    endpoint: str
-    server: str
-    name: str
-    arguments: list[str]
-    """Each value on a line of its own behind its JSON pointer."""
-    cut: list[str]
-    """JSON pointers of what is not shown whole."""
-    argument_digest: str
-    pin_digest: str
-    groups: list[str]
-    missing: list[str]
-    """The groups that have yet to agree."""
-    rules: list[str]
-    verdicts: list[VerdictShown]
-    asked_at: float
-    expires_at: float
-
-
 class ApprovalsShown(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What waits, the gravest first."""
 
-    approvals: list[ApprovalShown]
+    approvals: list[Presented]
 
 
 class RightChanged(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -93,13 +51,13 @@ def approval_operations(desk: ApprovalDesk) -> tuple[Operation, ...]:
     bound = _Bound(desk)
     return (
         Operation("GET", "/approvals", "listApprovals", "The calls that wait for your groups.", ApprovalsShown, bound.waiting),
-        Operation("GET", ONE, "showApproval", "One call exactly, and what became of it.", ApprovalShown, bound.show),
+        Operation("GET", ONE, "showApproval", "One call exactly, and what became of it.", Presented, bound.show),
         Operation(
             "POST",
             ONE + "/verdicts",
             "decideApproval",
             "Say yes or no to one call.",
-            ApprovalShown,
+            Presented,
             bound.decide,
             body=CallVerdict,
             refusals=(409,),
@@ -132,15 +90,14 @@ class _Bound:
         self._desk = desk
 
     def waiting(self, asked: Asked) -> ApprovalsShown:
-        return ApprovalsShown(approvals=[_shown(one) for one in self._desk.waiting(asked.caller)])
+        return ApprovalsShown(approvals=list(self._desk.waiting(asked.caller)))
 
-    def show(self, asked: Asked) -> ApprovalShown:
-        return _shown(self._desk.show(asked.path["approval"], asked.caller))
+    def show(self, asked: Asked) -> Presented:
+        return self._desk.show(asked.path["approval"], asked.caller)
 
-    def decide(self, asked: Asked) -> ApprovalShown:
+    def decide(self, asked: Asked) -> Presented:
         said: CallVerdict = asked.body
-        found = self._desk.decide(asked.path["approval"], asked.caller, said.approves, note=said.note, sees_cut=said.unseen)
-        return _shown(found)
+        return self._desk.decide(asked.path["approval"], asked.caller, said.approves, note=said.note, sees_cut=said.unseen)
 
     def revoke(self, asked: Asked) -> RightChanged:
         self._desk.revoke(asked.body.approver, asked.caller)
@@ -149,14 +106,3 @@ class _Bound:
     def restore(self, asked: Asked) -> RightChanged:
         self._desk.restore(asked.body.approver, asked.caller)
         return RightChanged(approver=asked.body.approver, may_approve=True)
-
-
-def _shown(found: Presented) -> ApprovalShown:
-    members = msgspec.structs.asdict(found)
-    plain: dict[str, Any] = {name: list(value) if isinstance(value, tuple) else value for name, value in members.items()}
-    plain["verdicts"] = [_verdict(one) for one in found.verdicts]
-    return ApprovalShown(**plain)
-
-
-def _verdict(said: Verdict) -> VerdictShown:
-    return VerdictShown(approver=said.approver, approves=said.approves, groups=list(said.groups), at=said.at, note=said.note)

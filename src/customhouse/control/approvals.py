@@ -19,15 +19,16 @@ from customhouse.ports.approvals import Approvals
 from customhouse.ports.traffic import Clock
 
 
-class Presented(msgspec.Struct, frozen=True, kw_only=True):
+class Presented(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A request as an approver sees it: every text in it is made of visible characters."""
 
     id: str
     title: str
     """In words of the gateway; what stands in quotes are names."""
     tier: str
-    """The risk: the reviewed class of the tool."""
+    """The risk: the reviewed class of the tool, `destructive`, `write` or `read`."""
     standing: str
+    """`waiting`, `approved`, `denied`, `used` or `expired`."""
     tenant: str
     requester: str
     workload: str

@@ -7,21 +7,19 @@ blocked at the gateways until somebody reviews it; the rest goes on. A server th
 import asyncio
 import contextlib
 import logging
-import random
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from customhouse.control.register import Register, Served
-from customhouse.control.snapshots import REST_SECONDS, SOON_SECONDS, Capture, blocked_by, capture, summary
+from customhouse.control.snapshots import Capture, blocked_by, capture, summary
+from customhouse.control.watching import record_look, watch
 from customhouse.core.content import ServerContent, stated
 from customhouse.core.drift import Change, drift
 from customhouse.core.identity import Caller
 from customhouse.core.manifest import Manifest, ServerDefinition, canonical_bytes
 from customhouse.core.operators import Action
-from customhouse.core.permit import Purpose
-from customhouse.core.record import Record
 from customhouse.core.refusal import Reason, Refused
 from customhouse.core.review import SERVED, Kind, State, content_digest
 from customhouse.ports.hosts import Views
@@ -131,16 +129,11 @@ class Captures:
         await asyncio.gather(*ending, return_exceptions=True)
 
     async def _watch(self, watched: _Watched) -> None:
-        while True:
-            watched.early.clear()  # what changes while the server is looked at is looked at once more
-            with contextlib.suppress(Refused):
+        async def look() -> None:
+            with contextlib.suppress(Refused):  # it is recorded, and the next look tries again
                 await self._look(watched)
-            looked_at = self._clock.monotonic()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._interval_seconds * _jitter()):
-                    await watched.early.wait()
-                    rest = looked_at + REST_SECONDS - self._clock.monotonic()
-                    await asyncio.sleep(max(SOON_SECONDS, rest) * _jitter())
+
+        await watch(look, watched.early, self._clock, self._interval_seconds)
 
     async def _look(self, watched: _Watched) -> None:
         live = await self._capture(watched.definition)
@@ -234,13 +227,13 @@ class Captures:
         try:
             return await asyncio.shield(looking)
         except Refused as refused:
-            await self._record(definition, "", refused.reason.name, refused.note)
+            await record_look(self._ledger, self._clock, definition, "", refused.reason.name, refused.note)
             raise
 
     async def _settle(self, definition: ServerDefinition, live: Capture, changes: tuple[Change, ...]) -> Captured:
         """Write down what was found, and keep it."""
         digest = live.pin(definition.name).digest
-        await self._record(definition, digest, "drifted" if changes else "unchanged", self._summary(changes))
+        await record_look(self._ledger, self._clock, definition, digest, "drifted" if changes else "unchanged", self._summary(changes))
         return await asyncio.to_thread(self._keep, definition, live, changes)
 
     def _keep(self, definition: ServerDefinition, live: Capture, changes: tuple[Change, ...]) -> Captured:
@@ -267,30 +260,9 @@ class Captures:
             books.add_captured(captured)
         return msgspec.structs.replace(captured, server=definition.name)
 
-    async def _record(self, definition: ServerDefinition, digest: str, outcome: str, note: str) -> None:
-        record = Record(
-            kind="errand",
-            at=self._clock.now(),
-            method=Purpose.CAPTURE.value,
-            tenant=definition.tenant,
-            server=definition.name,
-            pin_digest=digest,
-            outcome=outcome,
-            note=note[:1000],
-        )
-        try:
-            await self._ledger.append(record, durable=False)
-        except Refused as unrecorded:
-            log.warning("a capture of %s could not be recorded: %s", definition.name, unrecorded.note)
-
 
 def looked_at(definition: ServerDefinition) -> str:
     """What a capture is kept under: the name and the very definition, so that what one address offers is never taken for what another
     one does."""
     digest = content_digest(Kind.SERVER, definition.name, stated(ServerContent(definition=definition)))
     return f"{definition.name}@{digest.removeprefix('sha256:')[:32]}"
-
-
-def _jitter() -> float:
-    """So that many servers are not looked at in the same moment."""
-    return random.uniform(0.9, 1.1)  # noqa: S311 - no secret

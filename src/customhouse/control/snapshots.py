@@ -6,22 +6,20 @@ hide a server).
 """
 
 import asyncio
-import contextlib
 import logging
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from customhouse.control.watching import record_look, watch
 from customhouse.core.drift import Change, blocking, drift, verdict
 from customhouse.core.limits import defects
 from customhouse.core.manifest import Era, Manifest, Pin, ServerDefinition, digest_of, in_order
 from customhouse.core.permit import Errand, Purpose
 from customhouse.core.protocol.reading import read_json
 from customhouse.core.protocol.revisions import NEWEST_MODERN
-from customhouse.core.record import Record
 from customhouse.core.refusal import Reason, Refused
 from customhouse.ports.traffic import Ask, Clock, Ledger, Sources
 
@@ -38,12 +36,6 @@ RELAYED: Mapping[str, Any] = {"elicitation": {"form": {}, "url": {}}, "roots": {
 
 CONVERSATION = "capture"
 """Captures have a session of their own at a legacy server, in which nobody else's questions are."""
-
-SOON_SECONDS = 2.0
-"""How long after a server said that a list changed it is looked at: whoever changes one thing often changes several."""
-
-REST_SECONDS = 10.0
-"""Between two looks at a server that says again and again that it changed."""
 
 _LISTS = (
     ("tools", "tools/list", "tools", "name"),
@@ -193,29 +185,21 @@ class DriftWatch:
 
     async def _watch(self, definition: ServerDefinition, pin: Pin) -> None:
         early = self._early[definition.name] = asyncio.Event()
-        while True:
-            early.clear()  # what changes while the server is looked at is looked at once more
-            await self.look(definition, pin)
-            looked_at = self._clock.monotonic()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._interval_seconds * _jitter()):
-                    await early.wait()
-                    rest = looked_at + REST_SECONDS - self._clock.monotonic()
-                    await asyncio.sleep(max(SOON_SECONDS, rest) * _jitter())
+        await watch(lambda: self.look(definition, pin), early, self._clock, self._interval_seconds)
 
     async def look(self, definition: ServerDefinition, pin: Pin) -> None:
         """Compare one server with its pin. A server that is away keeps the verdict it had: its pin is still served."""
         try:
             live = await capture(self._sources, definition, self._clock)
         except Refused as refused:
-            await self._record(definition, pin, refused.reason.name, refused.note)
+            await record_look(self._ledger, self._clock, definition, pin.digest, refused.reason.name, refused.note)
             return
         elsewhere = [(server, name) for server, name in self._names.get(definition.tenant, ()) if server != definition.name]
         changes = drift(pin.manifest, live.manifest, elsewhere)
         self._block(definition.name, blocked_by(changes, serve_compatible=self._serve_compatible))
         self._tell(definition.name, changes)
         note = summary(changes, serve_compatible=self._serve_compatible)
-        await self._record(definition, pin, "drifted" if changes else "unchanged", note)
+        await record_look(self._ledger, self._clock, definition, pin.digest, "drifted" if changes else "unchanged", note)
 
     def _tell(self, server: str, changes: Sequence[Change]) -> None:
         """Once, when something else drifted than before and is served all the same."""
@@ -224,27 +208,6 @@ class DriftWatch:
         if told and told != self._told.get(server):
             log.warning("%s drifted; still served as approved: %s", server, ", ".join(f"{one.kind} {one.name}".rstrip() for one in served))
         self._told[server] = told
-
-    async def _record(self, definition: ServerDefinition, pin: Pin, outcome: str, note: str) -> None:
-        record = Record(
-            kind="errand",
-            at=self._clock.now(),
-            method=Purpose.CAPTURE.value,
-            tenant=definition.tenant,
-            server=definition.name,
-            pin_digest=pin.digest,
-            outcome=outcome,
-            note=note[:1000],
-        )
-        try:
-            await self._ledger.append(record, durable=False)
-        except Refused as unrecorded:
-            log.warning("a capture of %s could not be recorded: %s", definition.name, unrecorded.note)
-
-
-def _jitter() -> float:
-    """So that many gateways do not ask one server in the same moment."""
-    return random.uniform(0.9, 1.1)  # noqa: S311 - no secret
 
 
 def blocked_by(changes: Sequence[Change], *, serve_compatible: bool) -> frozenset[tuple[str, str]]:

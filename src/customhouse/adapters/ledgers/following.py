@@ -34,7 +34,10 @@ class Follower:
 
     def last(self, count: int, wanted: Callable[[Record], bool]) -> list[Seen]:
         """The last entries that are wanted, oldest first; stands at the end of the ledger afterwards."""
-        newest, *older = segment_paths(self._directory)[::-1]
+        paths = segment_paths(self._directory)[::-1]
+        if not paths:
+            return []
+        newest, *older = paths
         self._path, self._offset = newest, 0
         found = deque((seen for seen in self._rest(newest) if wanted(seen.record)), maxlen=count)
         end = self._offset
